@@ -1,0 +1,55 @@
+"""One text encoder, many tasks, in the Hugging Face ecosystem."""
+
+from typing import TYPE_CHECKING, Any
+
+from transformers import AutoConfig, AutoModel
+
+from .modeling.configuration_multitask import MultiTaskConfig, Task
+from .modeling.modeling_multitask import MultiTaskModel, MultiTaskOutput
+
+if TYPE_CHECKING:
+    from .data.collation import MultiTaskCollator
+    from .evaluation.metrics import MultiTaskMetrics
+    from .training.arguments import MultiTaskTrainingArguments
+    from .training.freezing import GradualUnfreezing, freeze
+    from .training.layerwise import layerwise_parameter_groups
+    from .training.trainer import MultiTaskTrainer
+
+__all__ = [
+    "GradualUnfreezing",
+    "MultiTaskCollator",
+    "MultiTaskConfig",
+    "MultiTaskMetrics",
+    "MultiTaskModel",
+    "MultiTaskOutput",
+    "MultiTaskTrainer",
+    "MultiTaskTrainingArguments",
+    "Task",
+    "freeze",
+    "layerwise_parameter_groups",
+]
+
+# Loaded when first asked for: who only opens a checkpoint does not wait for datasets, evaluate and scikit-learn.
+_LAZY = {
+    "GradualUnfreezing": "training.freezing",
+    "MultiTaskCollator": "data.collation",
+    "MultiTaskMetrics": "evaluation.metrics",
+    "MultiTaskTrainer": "training.trainer",
+    "MultiTaskTrainingArguments": "training.arguments",
+    "freeze": "training.freezing",
+    "layerwise_parameter_groups": "training.layerwise",
+}
+
+AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig)
+AutoModel.register(MultiTaskConfig, MultiTaskModel)
+# Without these two calls a save made through the registered classes would write `auto_map` but no code.
+MultiTaskConfig.register_for_auto_class()
+MultiTaskModel.register_for_auto_class("AutoModel")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

@@ -1,0 +1,1 @@
+"""The model. This folder travels inside every checkpoint: standard library, torch and transformers only."""

@@ -1,0 +1,237 @@
+"""The model: backbone -> pooling -> heads -> losses.
+
+Letters of the shapes: B texts, L tokens (padding included), D hidden size, C labels of a task.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForTextEncoding, PretrainedConfig, PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from .configuration_multitask import MultiTaskConfig, parse_tasks
+from .heads import build_head
+from .losses import task_losses, total_loss
+from .pooling import pool
+
+UNUSED_MODULES = ("pooler", "contact_head")
+"""Names of backbone modules that nothing here reads: their output is not the last hidden state."""
+
+
+@dataclass
+class MultiTaskOutput(ModelOutput):
+    """What a [`MultiTaskModel`] returns.
+
+    Args:
+        loss: Weighted sum of `losses`, 0-d float32; 0 without a graph where no row is labelled. With `labels` only.
+        logits: Per task, (B, C).
+        losses: Per task with labelled rows, its mean loss, 0-d float32, without its weight. With `labels` only.
+        sentence_embedding: (B, D).
+        hidden_states: The backbone's, each (B, L, D), when asked for.
+        attentions: The backbone's, each (B, heads, L, L), when asked for.
+
+    """
+
+    loss: Tensor | None = None
+    logits: dict[str, Tensor] | None = None
+    losses: dict[str, Tensor] | None = None
+    sentence_embedding: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class MultiTaskModel(PreTrainedModel):
+    """One encoder, one sentence embedding, one head per task.
+
+    Args:
+        config: The model's configuration.
+        backbone: A ready encoder built from `config.text_config`, the very object; one with random weights by default.
+
+    """
+
+    config_class = MultiTaskConfig
+    config: MultiTaskConfig
+    base_model_prefix = "backbone"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = True  # `forward` divides by `num_items_in_batch`, so the Trainer must not divide again
+    # Permissions only: each backbone checks for itself whether it has the implementation.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: MultiTaskConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        if backbone is None:
+            auto_class = _auto_class(config.text_config)
+            backbone = auto_class.from_config(config.text_config, trust_remote_code=False)
+        self.backbone = backbone
+        self.heads = nn.ModuleDict({task.name: build_head(task, config.hidden_size) for task in config.tasks})
+        self.post_init()
+        self._freeze_unused_modules()
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As [`PreTrainedModel.from_pretrained`]; what no output depends on stays frozen, as in a new model."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with `output_loading_info=True`
+        model._freeze_unused_modules()
+        return loaded
+
+    @classmethod
+    def from_backbone(
+        cls, name_or_path: str, *, tasks: Iterable[Any], pooling: str = "mean", **kwargs: Any
+    ) -> "MultiTaskModel":
+        """A model on a pretrained encoder: the backbone's weights are exactly the loaded ones, only the heads are new.
+
+        Args:
+            name_or_path: Hub id or local folder of any encoder that `AutoModel` loads.
+            tasks: The tasks, as mappings with at least 'name' and 'labels', or as `Task`s.
+            pooling: "mean", "cls", "max" or "last".
+            **kwargs: Passed to the backbone's `from_pretrained` (`revision`, `token`, `attn_implementation`, ...).
+                `dtype` is float32 unless given: AdamW on half-precision weights loses small updates.
+
+        """
+        hub_kwargs = {k: kwargs[k] for k in ("revision", "token", "cache_dir", "local_files_only") if k in kwargs}
+        text_config = PretrainedConfig.get_config_dict(name_or_path, **hub_kwargs)[0]
+        probe = MultiTaskConfig(text_config=text_config, tasks=tasks, pooling=pooling)  # before a long download
+        kwargs.setdefault("dtype", torch.float32)
+        backbone = _auto_class(probe.text_config).from_pretrained(name_or_path, **kwargs)
+        config = MultiTaskConfig(text_config=backbone.config, tasks=probe.tasks, pooling=pooling, dtype=backbone.dtype)
+        model = cls(config, backbone=backbone)
+        model.heads.to(backbone.dtype)
+        model.eval()
+        return model
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Mapping[str, Tensor] | None = None,
+        num_items_in_batch: Mapping[str, Tensor] | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> MultiTaskOutput | tuple[Any, ...]:
+        """The logits of every task, and with `labels` the losses.
+
+        Args:
+            input_ids: (B, L) int64.
+            attention_mask: (B, L), 1 for real tokens and 0 for padding; all real by default.
+            token_type_ids: (B, L) int64, for backbones that tell the two texts of a pair apart by it.
+            position_ids: (B, L) int64, for backbones that take it.
+            inputs_embeds: (B, L, D), in place of `input_ids`.
+            labels: Per task, (B,) int64; -100 where a row has no target. Tasks may be left out.
+            num_items_in_batch: Per task, the labelled rows of the whole effective batch; see [`task_losses`].
+            output_hidden_states: Whether to return the backbone's hidden states.
+            output_attentions: Whether to return the backbone's attentions.
+            return_dict: `False` returns a tuple.
+
+        Raises:
+            ValueError: `labels` is no mapping, or names a task the model does not have.
+
+        """
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            "inputs_embeds": inputs_embeds,
+            "output_hidden_states": output_hidden_states,
+            "output_attentions": output_attentions,
+        }
+        inputs = {name: value for name, value in inputs.items() if value is not None}
+        if hasattr(self.config.text_config, "use_cache"):
+            inputs["use_cache"] = False  # a decoder would build a key/value cache that nothing reads
+        encoded = self.backbone(**inputs, return_dict=True)
+        hidden_BLD = encoded.last_hidden_state
+        if attention_mask is None:
+            attention_mask = torch.ones(hidden_BLD.shape[:2], device=hidden_BLD.device)
+        embedding_BD = pool(hidden_BLD, attention_mask, self.config.pooling)
+        embedding_BD = embedding_BD.to(
+            next(self.heads.parameters()).dtype
+        )  # Mamba returns float32 from bfloat16 weights
+        logits = {task.name: self.heads[task.name](embedding_BD) for task in self.config.tasks}
+
+        loss, losses = None, None
+        if labels is not None:
+            self._check_labels(labels)
+            losses = task_losses(self.config.tasks, logits, labels, num_items_in_batch)
+            loss = total_loss(self.config.tasks, losses)
+            if loss is None:
+                loss = torch.zeros((), device=embedding_BD.device)
+        output = MultiTaskOutput(
+            loss=loss,
+            logits=logits,
+            losses=losses,
+            sentence_embedding=embedding_BD,
+            hidden_states=encoded.get("hidden_states"),
+            attentions=encoded.get("attentions"),
+        )
+        return output.to_tuple() if return_dict is False else output
+
+    def add_task(self, task: Any) -> None:
+        """Give the model one more task, with a new head; every other task's logits stay bit-equal.
+
+        Args:
+            task: A mapping with at least 'name' and 'labels', or a `Task`.
+
+        """
+        self.config.tasks = parse_tasks([*self.config.tasks, task])
+        new_task = self.config.tasks[-1]
+        head = build_head(new_task, self.config.hidden_size).apply(self._init_weights)
+        reference = next(self.heads.parameters())
+        self.heads[new_task.name] = head.to(device=reference.device, dtype=reference.dtype)
+
+    def remove_task(self, name: str) -> None:
+        """Take the task called `name` and its head away; every other task's logits stay bit-equal.
+
+        Raises:
+            ValueError: There is no such task, or no other.
+
+        """
+        removed = self.config.task(name)
+        remaining = [task for task in self.config.tasks if task is not removed]
+        self.config.tasks = parse_tasks(remaining)
+        del self.heads[name]
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """Save the model with its code; as [`PreTrainedModel.save_pretrained`], but with this model's own weight names.
+
+        The default there renames the weights of some backbones (nomic_bert, gte, jina_embeddings_v3) to the names of
+        their first release, which the Trainer then cannot resume from.
+        """
+        kwargs.setdefault("save_original_format", False)
+        super().save_pretrained(*args, **kwargs)
+
+    def _freeze_unused_modules(self) -> None:
+        """Frozen rather than deleted, so that checkpoints keep the backbone's own keys."""
+        for path, module in self.backbone.named_modules():
+            if path.rpartition(".")[2] in UNUSED_MODULES:
+                module.requires_grad_(False)
+
+    def _check_labels(self, labels: Any) -> None:
+        names = [task.name for task in self.config.tasks]
+        if not isinstance(labels, Mapping):
+            raise ValueError(
+                f"labels must be a mapping from task to tensor, found {type(labels).__name__}. "
+                f"Pass labels={{{names[0]!r}: tensor, ...}}."
+            )
+        unknown = sorted(set(labels) - set(names))
+        if unknown:
+            raise ValueError(
+                f"labels must name the model's tasks {names}, found {unknown}. Remove them, or add_task(...)."
+            )
+
+
+def _auto_class(text_config: PretrainedConfig) -> Any:
+    """`AutoModelForTextEncoding` for encoder-decoders such as T5, whose `AutoModel` would want decoder inputs."""
+    text_encoders = AutoModelForTextEncoding._model_mapping
+    return AutoModelForTextEncoding if type(text_config) in text_encoders else AutoModel
