@@ -1,0 +1,169 @@
+"""From files or a Hub dataset to raw rows, split by split."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from datasets import Dataset, Features, Value, load_dataset
+
+from ..settings.run_settings import SPLITS, DatasetSettings
+
+BUILDERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
+"""File suffix -> builder of `datasets`."""
+
+COMPRESSIONS = ("gz", "bz2", "xz", "zst", "zip")
+
+SPLIT_STEMS = {"train": ("train",), "validation": ("validation", "valid", "dev", "val"), "test": ("test",)}
+"""Split -> stems of the files that hold it in a folder."""
+
+
+def load_splits(name: str, settings: DatasetSettings, folder: Path) -> dict[str, Dataset]:
+    """The raw rows of dataset `name`, by split (train, validation, test), those it has.
+
+    Cells of csv and tsv files come as strings, empty ones as `None`: read by type, the labels 1, 2 and (empty) would
+    become 1.0, 2.0 and nan, and the text "None" nothing at all.
+
+    Args:
+        name: The user's name for the dataset.
+        settings: Where the rows come from.
+        folder: Where a relative path may start from, besides the working directory.
+
+    Raises:
+        ValueError: Files are missing, empty or unreadable, or there is no train split.
+
+    """
+    where = f"datasets.{name}"
+    path = _local_path(where, settings.path, folder)
+    if path is None:
+        splits = _load_from_hub(where, settings)
+    else:
+        splits = {split: _load_files(where, split, files) for split, files in _files(where, path, settings).items()}
+    if "train" not in splits:
+        raise ValueError(
+            f"{where}: there must be a train split, found {list(splits) or 'no split'} in {settings.path}. Call its "
+            "file train.csv (or .tsv, .json, .jsonl, .parquet), or name its files in data_files."
+        )
+    for split, dataset in splits.items():
+        if len(dataset) == 0:
+            raise ValueError(f"{where}, split {split!r}: there must be at least one row, found none. Remove the split.")
+    return splits
+
+
+def _local_path(where: str, path: str, folder: Path) -> Path | None:
+    """The file or folder that `path` names, from here or from `folder`; `None` for a Hub id."""
+    for candidate in (Path(path).expanduser(), folder / path):
+        if candidate.exists():
+            return candidate
+    looks_local = path.startswith((".", "/", "~")) or _suffix(Path(path)) in BUILDERS or path.count("/") > 1
+    if looks_local:
+        raise ValueError(
+            f"{where}.path must exist, found no {path!r} in the working directory or in {folder}. Correct it."
+        )
+    return None
+
+
+def _suffix(path: Path) -> str:
+    """The suffix that tells the format: `csv` for `rows.csv.gz`."""
+    suffixes = [suffix[1:].lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def _files(where: str, path: Path, settings: DatasetSettings) -> dict[str, list[Path]]:
+    """The files of each split."""
+    if settings.data_files is not None:
+        given = settings.data_files if isinstance(settings.data_files, dict) else {"train": settings.data_files}
+        names = {split: [value] if isinstance(value, str) else value for split, value in given.items()}
+        return {split: [path / file for file in files] for split, files in names.items()}
+    if path.is_file():
+        return {"train": [path]}
+    named = settings.splits or {}
+    found: dict[str, list[Path]] = {}
+    for split in SPLITS:
+        stems = (named[split],) if split in named else SPLIT_STEMS[split]
+        files = [
+            file for file in sorted(path.iterdir()) if _suffix(file) in BUILDERS and file.name.split(".")[0] in stems
+        ]
+        if len(files) > 1 or (split in named and not files):
+            raise ValueError(
+                f"{where}, split {split!r}: one file called {' or '.join(stems)} must hold the split, "
+                f"found {[file.name for file in files] or 'none'} in {path}. Name the right ones in data_files."
+            )
+        if files:
+            found[split] = files
+    return found
+
+
+def _load_files(where: str, split: str, files: list[Path]) -> Dataset:
+    suffixes = {_suffix(file) for file in files}
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing or len(suffixes) != 1 or not suffixes <= set(BUILDERS):
+        raise ValueError(
+            f"{where}, split {split!r}: its files must exist and be all csv, tsv, json, jsonl or parquet, "
+            f"found {missing or list(map(str, files))}. Correct path or data_files."
+        )
+    (suffix,) = suffixes
+    names = [str(file) for file in files]
+    try:
+        return load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
+    except Exception as error:  # each format, and each compression, has its own
+        raise ValueError(
+            f"{where}, split {split!r}: {', '.join(names)} must be readable {suffix} in UTF-8 with at least one row, "
+            f"found: {_cause(error)}. Correct the file."
+        ) from error
+
+
+def _options(files: list[Path], suffix: str) -> dict[str, Any]:
+    """What to tell the reader of `suffix` files."""
+    encoding = "utf-8-sig"  # UTF-8, with a byte order mark or without
+    if BUILDERS[suffix] == "csv":
+        cells = {
+            "sep": "\t" if suffix == "tsv" else ",",
+            "encoding": encoding,
+            "keep_default_na": False,
+            "na_values": [""],
+        }
+        columns = [_columns(file, cells) for file in files]
+        if any(set(names) != set(columns[0]) for names in columns):
+            raise ValueError(f"different columns, {' and '.join(map(str, columns))}")
+        return cells | {"features": Features({name: Value("string") for name in columns[0]})}
+    return {"encoding": encoding} if BUILDERS[suffix] == "json" else {}
+
+
+def _columns(file: Path, cells: Mapping[str, Any]) -> list[str]:
+    """The columns of a csv or tsv file.
+
+    Its first two lines are read as plain rows: if the first row after the header were longer than the header, pandas
+    would take the surplus for names of rows, and so shift every cell into a column that is not its own.
+    """
+    head = pd.read_csv(file, header=None, nrows=2, dtype=str, **cells)
+    names = head.iloc[0].dropna()
+    if len(head) < 2:
+        raise ValueError(f"a header, {', '.join(names)}, and no row")
+    if names.duplicated().any():
+        raise ValueError(f"the column {names[names.duplicated()].iloc[0]!r} twice")
+    return list(pd.read_csv(file, nrows=0, **cells).columns)
+
+
+def _cause(error: Exception) -> str:
+    """The reason that a reader gives, without the layers around it."""
+    text = str(error.__cause__ or error).strip().rstrip(".")
+    return "no row" if not text or "corresponds to no data" in text else text
+
+
+def _load_from_hub(where: str, settings: DatasetSettings) -> dict[str, Dataset]:
+    options = {"name": settings.name, "revision": settings.revision, "data_files": settings.data_files}
+    try:
+        if settings.splits:
+            return {
+                ours: load_dataset(settings.path, split=theirs, **options) for ours, theirs in settings.splits.items()
+            }
+        dataset = load_dataset(settings.path, **options)
+    except Exception as error:  # the Hub's own, those of the network and of every format
+        raise ValueError(
+            f"{where}: {settings.path!r} must be a local path or a dataset on the Hub, found: {_cause(error)}. "
+            "Correct path, name, revision, data_files or splits."
+        ) from error
+    return {split: dataset[split] for split in SPLITS if split in dataset}

@@ -1,0 +1,1 @@
+"""Configuration file and flags -> settings of a run."""

@@ -1,0 +1,84 @@
+"""From the command line to the settings of a run: a configuration file, with flags laid over it."""
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from .keys import check_keys
+from .run_settings import RunSettings
+from .yaml_file import parse_yaml, read_yaml
+
+
+def parse_command_line(words: Sequence[str], default: Path, training_keys: Collection[str]) -> RunSettings:
+    """The settings of a run.
+
+    Args:
+        words: Maybe the path of a configuration file, then flags (see `apply_flags`).
+        default: The configuration file to use where `words` name none.
+        training_keys: The keys that `training` may have.
+
+    Raises:
+        ValueError: Something in the file or the flags is unknown, missing, of the wrong type or contradictory.
+
+    """
+    has_path = bool(words) and not words[0].startswith("--")
+    path = Path(words[0]) if has_path else default
+    config = apply_flags(read_yaml(path), words[1:] if has_path else words, training_keys)
+    return RunSettings.from_dict(config, folder=path.resolve().parent)
+
+
+def apply_flags(config: Mapping[str, Any], flags: Sequence[str], training_keys: Collection[str]) -> dict[str, Any]:
+    """`config` with each flag's value in its place.
+
+    `--pooling cls` sets a key of the file's top level, `--learning_rate 5e-5` a key of `training`, and a dotted flag
+    any other: `--tasks.topic.loss_weight 2`. Values are YAML; several make a list, none makes `true`; `--key=value`
+    works too.
+
+    Raises:
+        ValueError: A flag is unknown, or a word stands before the first flag.
+
+    """
+    top_level = {f.name for f in fields(RunSettings) if f.name != "folder"}
+    merged: dict[str, Any] = copy.deepcopy(dict(config))
+    for flag, value in _pairs(flags):
+        path = flag.split(".")
+        if len(path) == 1:
+            path = [flag.replace("-", "_")]
+            check_keys(path, {*top_level, *training_keys}, "command line")
+            if path[0] not in top_level:
+                path = ["training", *path]
+        check_keys(path[:1], top_level, "command line")
+        _set(merged, path, value)
+    return merged
+
+
+def _pairs(flags: Sequence[str]) -> list[tuple[str, Any]]:
+    grouped: list[tuple[str, list[str]]] = []
+    for word in flags:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            grouped.append((name, [value] if equals else []))
+        elif grouped:
+            grouped[-1][1].append(word)
+        else:
+            raise ValueError(
+                f"The command line must have at most one configuration file, and then flags, found {word!r}. Remove it."
+            )
+    return [(name, _value(name, words)) for name, words in grouped]
+
+
+def _value(name: str, words: list[str]) -> Any:
+    values = [parse_yaml(word, f"--{name}") for word in words]
+    if not values:
+        return True
+    return values[0] if len(values) == 1 else values
+
+
+def _set(config: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        if not isinstance(config.get(key), dict):
+            config[key] = {}
+        config = config[key]
+    config[path[-1]] = value

@@ -1,0 +1,56 @@
+"""From a mapping in a configuration to a dataclass, every key and type checked."""
+
+import inspect
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
+
+from huggingface_hub.dataclasses import type_validator
+
+from .keys import check_keys
+
+T = TypeVar("T")
+
+
+def checked_mapping(value: Any, where: str) -> dict[str, Any]:
+    """`value`, which is a mapping from strings.
+
+    Raises:
+        ValueError: It is not; the message says that it stands at `where`.
+
+    """
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{where} must be a mapping from names to settings, found {value!r}. Write `{where}:` with names below."
+        )
+    for name in value:
+        if not isinstance(name, str):
+            raise ValueError(f"{where}: every name must be a string, found {name!r}. Quote it: '{name}'.")
+    return value
+
+
+def build(cls: type[T], values: Any, where: str) -> T:
+    """An instance of the dataclass `cls` with the `values` that the configuration has at `where`.
+
+    Raises:
+        ValueError: A key is unknown or missing, or a value is of the wrong type.
+
+    """
+    specs = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+    values = checked_mapping(values, where)
+    check_keys(values, specs, where)
+    required = [name for name, f in specs.items() if f.default is MISSING and f.default_factory is MISSING]
+    missing = [name for name in required if name not in values]
+    if missing:
+        raise ValueError(f"{where}: the keys {required} must be given, found no {missing}. Add them.")
+    for name, value in values.items():
+        _check_type(name if where == "configuration" else f"{where}.{name}", value, specs[name].type)
+    return cls(**values)
+
+
+def _check_type(key: str, value: Any, kind: Any) -> None:
+    try:
+        type_validator(key, value, kind)
+    except TypeError as error:
+        raise ValueError(
+            f"{key} must be {inspect.formatannotation(kind)}, found {value!r}. Correct it in the configuration."
+        ) from error

@@ -1,0 +1,172 @@
+"""A configuration means what it says, or is refused by a message that says where, what and what to do."""
+
+import pytest
+
+from hf_multitask.settings.run_settings import RunSettings
+from hf_multitask.settings.yaml_file import parse_yaml, read_yaml
+
+NEWS = {"path": "news.csv", "text": "text", "targets": {"topic": "topic"}}
+
+
+def settings(**values) -> RunSettings:
+    return RunSettings.from_dict({"backbone": "x", "datasets": {"news": NEWS}, **values})
+
+
+def news(**values) -> dict:
+    return {"news": {**NEWS, **values}}
+
+
+def refusal(**values) -> str:
+    """The message that refuses the configuration, in the one form: what must hold, what was found, what to do."""
+    with pytest.raises(ValueError) as error:
+        settings(**values)
+    message = str(error.value)
+    must, found, _ = message.partition("found")
+    assert " must " in must
+    assert found
+    assert message.endswith(".")
+    return message
+
+
+@pytest.mark.parametrize(
+    ("values", "where", "nearest"),
+    [
+        ({"poling": "mean"}, "configuration:", "'pooling'"),
+        ({"datasets": news(txet="text")}, "datasets.news:", "'text'"),
+        ({"datasets": news(targets={"topc": "topic"}), "tasks": {"topic": {}}}, "datasets.news.targets:", "'topic'"),
+        ({"datasets": news(splits={"validaton": "dev"})}, "datasets.news.splits:", "'validation'"),
+        ({"datasets": news(data_files={"trian": "a.csv"})}, "datasets.news.data_files:", "'train'"),
+        ({"tasks": {"topic": {"label": ["a", "b"]}}}, "tasks.topic:", "'labels'"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(values, where, nearest):
+    message = refusal(**values)
+    assert message.startswith(where)
+    assert f"Did you mean {nearest}?" in message
+
+
+@pytest.mark.parametrize(
+    ("values", "start"),
+    [
+        ({"backbone": 3}, "backbone must be str, found 3"),
+        ({"pooling": ["mean"]}, "pooling must be str, found ['mean']"),
+        ({"max_length": "many"}, "max_length must be int, found 'many'"),
+        ({"max_length": True}, "max_length must be int, found True"),
+        ({"sample_texts": "Good."}, "sample_texts must be list[str] | None, found 'Good.'"),
+        ({"overwrite_output_dir": "yes"}, "overwrite_output_dir must be bool, found 'yes'"),
+        ({"training": [1]}, "training must be a mapping from names to settings, found [1]"),
+        ({"datasets": ["news"]}, "datasets must be a mapping from names to settings, found ['news']"),
+        ({"datasets": {"news": "news.csv"}}, "datasets.news must be a mapping"),
+        ({"datasets": {1: NEWS}}, "datasets: every name must be a string, found 1"),
+        ({"datasets": news(path=3)}, "datasets.news.path must be str, found 3"),
+        ({"datasets": news(text=[1, 2])}, "datasets.news.text must be str | list[str], found [1, 2]"),
+        ({"datasets": news(targets=["topic"])}, "datasets.news.targets must be dict[str, str], found ['topic']"),
+        ({"datasets": news(targets={"topic": None})}, "datasets.news.targets must be dict[str, str], found"),
+        ({"datasets": news(data_files=3)}, "datasets.news.data_files must be str | list[str] | dict"),
+        ({"tasks": ["topic"]}, "tasks must be a mapping from names to settings, found ['topic']"),
+        ({"tasks": {"topic": 0}}, "tasks.topic must be a mapping from names to settings, found 0"),
+        ({"tasks": {"topic": {"labels": "a"}}}, "tasks.topic.labels must be list[str | int] | None, found 'a'"),
+        ({"tasks": {"topic": {"labels": [1.0, 2.0]}}}, "tasks.topic.labels must be list[str | int] | None, found [1.0"),
+        ({"tasks": {"topic": {"labels": [True, False]}}}, "tasks.topic.labels must be list[str | int] | None, found"),
+        ({"tasks": {"topic": {"loss_weight": "2"}}}, "tasks.topic.loss_weight must be float | int, found '2'"),
+        ({"tasks": {"topic": {"problem_type": 1}}}, "tasks.topic.problem_type must be str | None, found 1"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_at_its_place(values, start):
+    assert refusal(**values).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ({"pooling": "men"}, "pooling must be one of ['mean', 'cls', 'max', 'last'], found 'men'"),
+        ({"max_length": 2}, "max_length must be at least 3 tokens, found 2"),
+        ({"datasets": {}}, "datasets: there must be at least one, found none"),
+        ({"datasets": {"news": {"text": "text", "targets": {"topic": "topic"}}}}, "found no ['path']"),
+        ({"datasets": news(text=["a", "b", "c"])}, "datasets.news.text must be one column or two"),
+        ({"datasets": news(targets={})}, "datasets.news.targets: there must be at least one task"),
+        ({"datasets": news(splits={"train": "a"}, data_files="a.csv")}, "one of splits and data_files must"),
+        ({"tasks": {"topic": {}, "mood": {}}}, "Every task must have targets in a dataset, found none for ['mood']"),
+        ({"tasks": {"topic": {"labels": ["a", "a"]}}}, "its labels must all be different, found ['a']"),
+        ({"tasks": {"topic": {"labels": [1, "1"]}}}, "its labels must all be different, found ['1']"),
+        ({"tasks": {"topic": {"loss_weight": -1}}}, "loss_weight must be a finite number >= 0, found -1"),
+        ({"tasks": {"topic": {"loss_weight": 0}}}, "At least one task must have a loss_weight above 0"),
+        ({"tasks": {"topic": {"problem_type": "ranking"}}}, "problem_type must be one of"),
+        ({"datasets": news(targets={"a.b": "x"})}, "a task's name must be a non-empty string without dots"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(values, part):
+    assert part in refusal(**values)
+
+
+def test_a_missing_backbone_is_named():
+    with pytest.raises(ValueError, match=r"found no \['backbone'\]\. Add them"):
+        RunSettings.from_dict({"datasets": {"news": NEWS}})
+
+
+def test_tasks_left_out_are_those_of_the_datasets():
+    both = settings(datasets={"a": NEWS, "b": {**NEWS, "targets": {"mood": "x", "topic": "y"}}})
+    assert list(both.tasks) == ["topic", "mood"]
+
+
+@pytest.mark.parametrize("key", ["tasks", "training", "max_length"])
+def test_a_key_with_nothing_after_it_is_left_out(key):
+    assert settings(**{key: None}) == settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-5", 1e-5),
+        ("2.5", 2.5),
+        ("-.5", -0.5),
+        ("1e5", 100000.0),
+        ("7", 7),
+        ("-7", -7),
+        ("[yes, no, on, off]", ["yes", "no", "on", "off"]),
+        ("[true, False]", [True, False]),
+        ("[null, ~]", [None, None]),
+        ("[01, 1:30, 2020-01-01, 1_000]", ["01", "1:30", "2020-01-01", "1_000"]),
+        ("{a: &x {b: 1, c: 2}, d: {<<: *x, c: 3}}", {"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}}),
+    ],
+)
+def test_yaml_reads_a_scalar_as_people_mean_it(text, value):
+    assert repr(parse_yaml(text, "x")) == repr(value)
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3", "x:\n  a: 1\n  a: 1", "\n\n{a: 1, 'a': 2}"])
+def test_a_duplicated_yaml_key_is_refused_with_its_line(text):
+    with pytest.raises(ValueError, match=r"run\.yaml, line 3: .*must be valid YAML, found: the key 'a' a second time"):
+        parse_yaml(text, "run.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [1", "a:\n\tb: 1", "? [a]\n: 1", "a: *b", "a: !!python/name:os.system", "a: \x01"]
+)
+def test_what_is_no_yaml_is_refused(text):
+    with pytest.raises(
+        ValueError, match=r"(?s)run\.yaml.*: the configuration must be valid YAML, found: .*Correct it\."
+    ):
+        parse_yaml(text, "run.yaml")
+
+
+def test_a_configuration_file_may_start_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "run.yaml").write_bytes(b"\xef\xbb\xbfa: 1")
+    assert read_yaml(tmp_path / "run.yaml") == {"a": 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"- 1", b"words"])
+def test_a_configuration_file_without_a_mapping_is_refused(tmp_path, content):
+    (tmp_path / "run.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=r"run\.yaml: the configuration must be a mapping, found"):
+        read_yaml(tmp_path / "run.yaml")
+
+
+@pytest.mark.parametrize("content", [None, b"a: \xff"])
+def test_an_unreadable_configuration_file_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "run.yaml").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"The configuration .*run\.yaml must be a readable UTF-8 file, found: .*Check"
+    ):
+        read_yaml(tmp_path / "run.yaml")

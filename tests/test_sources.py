@@ -1,0 +1,159 @@
+"""Rows come out of files as they were put in, whatever the format; what cannot be read is refused."""
+
+import bz2
+import gzip
+import json
+import lzma
+
+import pandas as pd
+import pytest
+from datasets import Dataset
+
+from hf_multitask.data.sources import load_splits
+from hf_multitask.settings.run_settings import DatasetSettings
+
+ROWS = [{"text": 'He said "no",\nand left.', "topic": "News"}, {"text": "Très bien; été", "topic": "Opinion"}]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def load(tmp_path):
+    """The splits of a dataset in a folder with the given files."""
+
+    def load(files: dict[str, str | bytes] | None = None, path: str = "data", **settings) -> dict[str, Dataset]:
+        folder = tmp_path / "data"
+        folder.mkdir(exist_ok=True)
+        for name, content in (files or {}).items():
+            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        dataset = DatasetSettings(path=path, text="text", targets={"topic": "topic"}, **settings)
+        return load_splits("news", dataset, tmp_path)
+
+    return load
+
+
+def csv(separator: str = ",") -> str:
+    return pd.DataFrame(ROWS).to_csv(index=False, sep=separator)
+
+
+def jsonl() -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+
+
+def parquet(folder) -> bytes:
+    pd.DataFrame(ROWS).to_parquet(folder / "x")
+    return (folder / "x").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.csv", csv()),
+        ("train.CSV", csv()),
+        ("train.tsv", csv("\t")),
+        ("train.jsonl", jsonl()),
+        ("train.json", json.dumps(ROWS)),
+        ("train.parquet", parquet),
+        ("train.csv.gz", gzip.compress(csv().encode())),
+        ("train.csv.bz2", bz2.compress(csv().encode())),
+        ("train.csv.xz", lzma.compress(csv().encode())),
+        ("train.jsonl.gz", gzip.compress(jsonl().encode())),
+        ("train.csv", b"\xef\xbb\xbf" + csv().encode()),
+        ("train.jsonl", b"\xef\xbb\xbf" + jsonl().encode()),
+    ],
+)
+def test_every_format_gives_the_same_rows(load, tmp_path, name, content):
+    splits = load({name: content(tmp_path) if callable(content) else content})
+    assert [dict(row) for row in splits["train"]] == ROWS
+
+
+def test_a_file_is_a_train_split(load):
+    assert list(load({"any.csv": csv()}, path="data/any.csv")) == ["train"]
+
+
+def test_splits_are_found_by_the_names_of_their_files(load):
+    splits = load({name: csv() for name in ["train.csv", "dev.csv", "test.csv", "notes.csv"]})
+    assert list(splits) == ["train", "validation", "test"]
+
+
+def test_data_files_and_splits_name_the_files(load):
+    files = {"a.csv": csv(), "b.csv": csv(), "held_out.csv": csv()}
+    named = load(files, data_files={"train": ["a.csv", "b.csv"], "test": "held_out.csv"})
+    assert {split: len(rows) for split, rows in named.items()} == {"train": 4, "test": 2}
+    assert list(load(files, splits={"train": "a", "validation": "held_out"})) == ["train", "validation"]
+
+
+@pytest.mark.parametrize("word", ["None", "NA", "null", "nan", "N/A", "1", "1.0", "01", "True", "2020-01-01"])
+def test_a_csv_cell_is_the_string_that_stands_there(load, word):
+    assert load({"train.csv": f"text,topic\n{word},{word}\nb,\n"})["train"][:] == {
+        "text": [word, "b"],
+        "topic": [word, None],
+    }
+
+
+def test_cells_missing_at_the_end_of_a_line_are_empty(load):
+    assert load({"train.csv": "text,topic\na,x\nb\n"})["train"]["topic"][:] == ["x", None]
+
+
+def test_a_changed_file_is_read_again(load):
+    load({"train.csv": "text,topic\na,x\n"})
+    assert load({"train.csv": "text,topic\nb,x\nc,y\n"})["train"]["text"][:] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("train.csv", "", "No columns"),
+        ("train.csv", "text,topic\n", "a header, text, topic, and no row"),
+        ("train.csv.gz", gzip.compress(b""), "No columns"),
+        ("train.jsonl", "", "no row"),
+        ("train.jsonl", "\n", "no row"),
+        ("train.json", "[]", "no row"),
+        ("train.csv", b"text,topic\na,x\n\xff,x\n", "can't decode byte 0xff"),
+        ("train.csv", b"t\xe9xt,topic\na,x\n", "can't decode byte 0xe9"),
+        ("train.jsonl", b'{"text": "\xff"}\n', "can't decode byte 0xff"),
+        ("train.csv", "text,topic\na,b,x\nc,d,y\n", "Expected 2 fields in line 2, saw 3"),
+        ("train.csv", "text,topic\na,x\nc,d,y\n", "Expected 2 fields in line 3, saw 3"),
+        ("train.csv", "text,topic\n" + "a,x\n" * 10_000 + "c,d,y\n", "Expected 2 fields in line 10002, saw 3"),
+        ("train.csv", 'text,topic\n"a,x\nb,y\n', "EOF inside string"),
+        ("train.csv", "text,topic,topic\na,x,y\n", "the column 'topic' twice"),
+        ("train.jsonl", '{"text": "a"}\n{"text\n', "in row 1"),
+        ("train.json", "{", "JSON"),
+        ("train.parquet", "PAR1", "Parquet"),
+        ("train.csv.gz", "text,topic\na,x\n", "Not a gzipped file"),
+        ("train.csv.zip", "text,topic\na,x\n", "not a zip file"),
+    ],
+)
+def test_an_unreadable_or_empty_file_is_refused(load, name, content, found):
+    with pytest.raises(ValueError) as error:
+        load({name: content})
+    message = str(error.value)
+    assert message.startswith("datasets.news, split 'train': ")
+    assert f"{name} must be readable" in message
+    assert found in message.partition("found: ")[2]
+    assert message.endswith("Correct the file.")
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "message"),
+    [
+        ({"dev.csv": csv()}, {}, r"must be a train split, found \['validation'\] in data\. Call its file train\.csv"),
+        ({"train.txt": csv()}, {}, r"must be a train split, found no split in data\."),
+        ({"train.csv": csv(), "train.tsv": csv("\t")}, {}, r"one file called train must .*'train\.csv', 'train\.tsv'"),
+        ({"train.csv": csv(), "dev.csv": csv(), "val.csv": csv()}, {}, r"split 'validation': one file .*'dev\.csv'"),
+        ({"train.csv": csv()}, {"splits": {"test": "final"}}, "split 'test': one file called final must .* found none"),
+        ({}, {"path": "data/none.csv"}, r"path must exist, found no 'data/none\.csv' .* Correct it"),
+        ({}, {"path": "./none"}, r"path must exist, found no '\./none'"),
+        ({}, {"path": "none"}, "'none' must be a local path or a dataset on the Hub, found: .* Correct path"),
+        ({"train.csv": csv()}, {"data_files": "other.csv"}, r"files must exist .* found \['.*other\.csv'\]"),
+        ({"a.csv": csv(), "b.jsonl": jsonl()}, {"data_files": ["a.csv", "b.jsonl"]}, "files must exist and be all csv"),
+        ({}, {"data_files": []}, r"files must exist and be all csv.* found \[\]"),
+        ({"a.csv": csv(), "b.csv": "text\na\n"}, {"data_files": ["a.csv", "b.csv"]}, "found: different columns"),
+    ],
+)
+def test_files_that_are_missing_or_too_many_are_refused(load, files, settings, message):
+    with pytest.raises(ValueError, match=f"(?s)^datasets.news.*{message}"):
+        load(files, **settings)
