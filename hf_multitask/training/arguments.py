@@ -1,0 +1,126 @@
+"""Settings of a training run."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import TrainingArguments
+from transformers.training_args import OptimizerNames, ParallelMode
+
+OPTIMIZERS_WITH_OWN_GROUPS = ("galore", "apollo", "lomo", "adalomo")
+"""First words of the `optim` names that arrange the parameters by themselves."""
+
+
+@dataclass
+class MultiTaskTrainingArguments(TrainingArguments):
+    """Hugging Face's training arguments, with layer-wise learning rates and without what would be silently wrong here.
+
+    Args:
+        learning_rate: Base rate: that of the encoder's last layer.
+        head_learning_rate: Rate of the task heads and of learned parameters of the loss.
+        layer_decay: Factor from the rate of each encoder layer to that of the layer below, in (0, 1].
+        embeddings_lr_scale: Factor from the base rate to the embeddings' rate, at least 0.
+        freeze: What is not trained: `embeddings`, `layers.3`, `layers.0-3`, `top`, `backbone`, `heads`, `heads.<task>`.
+        gradual_unfreezing_steps: Start with the heads alone and unfreeze one more layer from the top every so many
+            steps.
+
+    Raises:
+        ValueError: An argument cannot be right for a multi-task model; the message says what to do instead.
+
+    """
+
+    learning_rate: float = field(default=1e-5, metadata={"help": "Base rate: that of the encoder's last layer."})
+    head_learning_rate: float = field(default=1e-4, metadata={"help": "Rate of everything outside the encoder."})
+    layer_decay: float = field(
+        default=0.95, metadata={"help": "Factor from a layer's rate to that of the layer below."}
+    )
+    embeddings_lr_scale: float = field(default=0.1, metadata={"help": "The embeddings' rate over the base rate."})
+    freeze: list[str] | None = field(
+        default=None, metadata={"help": "Groups not to train, such as embeddings layers.0-3 heads.topic."}
+    )
+    gradual_unfreezing_steps: int | None = field(
+        default=None, metadata={"help": "Unfreeze one more layer from the top every so many steps."}
+    )
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Must stay false: the rows' `targets` are no argument of `forward`."}
+    )
+
+    def __post_init__(self) -> None:
+        if self.ddp_find_unused_parameters is None:
+            # A task without a labelled row in a batch uses no head there. transformers' own default is False with
+            # activation checkpointing, which would fail at the step after such a batch.
+            self.ddp_find_unused_parameters = True
+        super().__post_init__()
+        if self.device.type == "cpu":
+            self.dataloader_pin_memory = False  # there is nothing to pin for, and torch warns at every epoch
+        self._check_numbers()
+        self._check_arguments()
+
+    def _check_numbers(self) -> None:
+        for name in ("learning_rate", "head_learning_rate", "embeddings_lr_scale"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"{name} must be a finite number >= 0, found {value}. Pass {name}=1e-5, for instance.")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(
+                f"layer_decay must be in (0, 1], found {self.layer_decay}. Pass 1.0 for one rate in all layers."
+            )
+        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, found {getattr(self, name)}. Pass {name}=8, for instance."
+                )
+        if self.gradual_unfreezing_steps is not None and self.gradual_unfreezing_steps < 1:
+            raise ValueError(
+                f"gradual_unfreezing_steps must be at least 1, found {self.gradual_unfreezing_steps}. Leave it out "
+                "for none."
+            )
+
+    def _check_arguments(self) -> None:
+        if self.label_smoothing_factor:
+            _refuse(
+                "label_smoothing_factor",
+                self.label_smoothing_factor,
+                0.0,
+                "it smooths one tensor of labels, not several",
+            )
+        if not self.average_tokens_across_devices:
+            _refuse(
+                "average_tokens_across_devices",
+                False,
+                True,
+                "each task's loss is a mean over the rows of all processes",
+            )
+        if self.remove_unused_columns:
+            _refuse("remove_unused_columns", True, False, "it would remove the rows' targets")
+        if self.batch_eval_metrics:
+            _refuse("batch_eval_metrics", True, False, "F1 and correlations are not means over batches")
+        if self.prediction_loss_only:
+            _refuse(
+                "prediction_loss_only", True, False, "evaluation losses are computed from the logits of the whole split"
+            )
+        if self.label_names not in (None, ["labels"]):
+            _refuse(
+                "label_names", self.label_names, ["labels"], "all tasks' labels travel in the one argument `labels`"
+            )
+        optim = OptimizerNames(self.optim).value
+        if optim.split("_")[0] in OPTIMIZERS_WITH_OWN_GROUPS:
+            _refuse("optim", optim, "adamw_torch", "it arranges parameters by itself and would drop their rates")
+        if self.parallel_mode == ParallelMode.NOT_DISTRIBUTED and self.n_gpu > 1:
+            raise ValueError(
+                f"Several GPUs must be used by one process each, found one process with {self.n_gpu} GPUs "
+                "(DataParallel). "
+                "Start with `accelerate launch`, or make one GPU visible by CUDA_VISIBLE_DEVICES=0."
+            )
+        if isinstance(self.deepspeed, dict) and "optimizer" in self.deepspeed:
+            raise ValueError(
+                "The DeepSpeed configuration must not have an 'optimizer', found one: it would drop the layer-wise "
+                "learning "
+                "rates. Remove the entry; the Trainer's own optimizer is used."
+            )
+
+
+def _refuse(name: str, found: Any, instead: Any, why: str) -> None:
+    raise ValueError(
+        f"{name} must be {instead!r} for a multi-task model, found {found!r}: {why}. Pass {name}={instead!r}."
+    )

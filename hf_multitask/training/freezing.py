@@ -1,0 +1,100 @@
+"""What is not trained: for the whole run, or until its turn comes."""
+
+import re
+from typing import Any
+
+from torch import nn
+from torch.nn import Parameter
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from .layerwise import find_backbone, named_groups
+
+LAYER_RANGE = re.compile(r"layers\.(\d+)-(\d+)")
+
+
+def freeze(model: nn.Module, patterns: list[str]) -> None:
+    """Turn off the gradients of what `patterns` name.
+
+    Args:
+        model: A model with a child called `backbone`, wrapped or not.
+        patterns: Names of groups (`embeddings`, `layers.3`, `top`, `heads`, `loss`), ranges of layers with both ends
+            (`layers.0-3`), `backbone` for all of the encoder, or a task's head (`heads.topic`).
+
+    Raises:
+        ValueError: A pattern names nothing in this model.
+
+    """
+    candidates = _candidates(model)
+    for pattern in patterns:
+        for name in _expanded(pattern):
+            if name not in candidates:
+                raise ValueError(
+                    f"freeze: every pattern must name a part of the model, one of {list(candidates)} or a range such "
+                    "as "
+                    f"'layers.0-3', found {pattern!r}. Correct it, or remove it."
+                )
+            for parameter in candidates[name]:
+                parameter.requires_grad_(False)
+
+
+class GradualUnfreezing(TrainerCallback):
+    """Train the heads alone at first, then one more encoder layer from the top every so many steps, embeddings last.
+
+    What is trainable is a function of the step alone, so that a resumed run goes on where it stopped. Parameters that
+    are frozen when training begins stay frozen. (Howard and Ruder 2018, "gradual unfreezing".)
+
+    Args:
+        steps_per_layer: Optimizer steps between two layers.
+
+    """
+
+    def __init__(self, steps_per_layer: int) -> None:
+        self.steps_per_layer = steps_per_layer
+        self._waiting: list[list[Parameter]] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Find the groups, from the top, that have anything to unfreeze."""
+        groups = named_groups(kwargs["model"])
+        top = groups.pop("top", [])
+        layers = [name for name in groups if name.startswith("layers.")]
+        stages = [top + groups[layers[0]], *(groups[name] for name in layers[1:])] if layers else [top]
+        stages.append(groups.get("embeddings", []))
+        trainable = [[parameter for parameter in stage if parameter.requires_grad] for stage in stages]
+        self._waiting = [stage for stage in trainable if stage]
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Let gradients reach the groups whose turn has come."""
+        for index, stage in enumerate(self._waiting):
+            for parameter in stage:
+                parameter.requires_grad_(state.global_step >= (index + 1) * self.steps_per_layer)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave the model as trainable as it was."""
+        for parameter in (parameter for stage in self._waiting for parameter in stage):
+            parameter.requires_grad_(True)
+
+
+def _candidates(model: nn.Module) -> dict[str, list[Parameter]]:
+    """Everything that can be named, by its name."""
+    groups = named_groups(model)
+    backbone = list(find_backbone(model).parameters())
+    heads: dict[str, list[Parameter]] = {}
+    for path, parameter in model.named_parameters():
+        parts = path.split(".")
+        if "heads" in parts and "backbone" not in parts:
+            heads.setdefault(f"heads.{parts[parts.index('heads') + 1]}", []).append(parameter)
+    return groups | {"backbone": backbone} | heads
+
+
+def _expanded(pattern: str) -> list[str]:
+    """`layers.0-3` as the four layers it names; any other pattern as it is."""
+    if match := LAYER_RANGE.fullmatch(pattern):
+        first, last = int(match[1]), int(match[2])
+        return [f"layers.{index}" for index in range(first, last + 1)] or [pattern]
+    return [pattern]

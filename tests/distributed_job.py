@@ -1,0 +1,50 @@
+"""Started by test_distributed.py in real processes: one effective batch of 16 rows, its gradients saved."""
+
+import sys
+from pathlib import Path
+
+import torch
+from conftest import make_tokenizer
+from safetensors.torch import save_file
+from test_trainer import KeepGradients, fresh, rows, trainer
+
+
+def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
+    """Train one effective batch and write `gradients.safetensors` and the logged losses."""
+    data = rows(16)
+    if extra == "absent":  # no row is labelled for the second task
+        for row in data:
+            row["targets"]["sentiment"] = None
+    if extra == "one_rank":  # the rows of only one process are
+        for index, row in enumerate(data):
+            row["targets"]["sentiment"] = 1 if (index // int(per_device)) % 2 else None
+            row["targets"]["topic"] = 2
+    arguments = {"activation_checkpointing": True} if extra == "checkpointing" else {}
+    job = trainer(
+        Path(folder) / "output",
+        make_tokenizer(),
+        fresh(torch.load(Path(folder) / "weights.pt", weights_only=True)),
+        data,
+        per_device_train_batch_size=int(per_device),
+        gradient_accumulation_steps=int(accumulation),
+        num_train_epochs=2 if extra in ("absent", "checkpointing") else 1,
+        **arguments,
+    )
+    kept = KeepGradients(job)
+    job.train()
+    logs = job.state.log_history[0]
+    metrics = job.evaluate()
+    if job.is_world_process_zero():
+        numbers = {
+            key: torch.tensor(value, dtype=torch.float64)
+            for key, value in {**logs, **metrics}.items()
+            if key.startswith(("loss", "eval_loss", "eval_topic"))
+        }
+        numbers["world_size"] = torch.tensor(job.args.world_size)
+        save_file(kept.gradients, Path(folder) / "gradients.safetensors")
+        save_file(numbers, Path(folder) / "numbers.safetensors")
+    job.accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,299 @@
+"""The Trainer: one effective batch has one gradient, however it is cut up."""
+
+import logging
+
+import pytest
+import torch
+from conftest import WORDS, tiny_bert
+from datasets import Dataset
+
+from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments
+from hf_multitask.data.tokenization import tokenize
+
+
+def rows(count=16, topic_every=3):
+    """Texts of uneven length with unevenly missing targets."""
+    return [
+        {
+            "text": " ".join(WORDS[(index * 5 + word) % len(WORDS)] for word in range(2 + index % 5)),
+            "targets": {
+                "topic": None if index % topic_every else index % 3,
+                "sentiment": None if index < 5 else index % 2,
+            },
+        }
+        for index in range(count)
+    ]
+
+
+def trainer(tmp_path, tokenizer, model=None, data=None, **arguments):
+    dataset = tokenize(Dataset.from_list(data or rows()), tokenizer, 32)
+    values = {
+        "output_dir": str(tmp_path),
+        "per_device_train_batch_size": 16,
+        "num_train_epochs": 1,
+        "learning_rate": 1e-3,
+        "train_sampling_strategy": "sequential",
+        "max_grad_norm": 0.0,
+        "save_strategy": "no",
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "logging_steps": 1,
+    }
+    return MultiTaskTrainer(
+        model or tiny_bert(),
+        MultiTaskTrainingArguments(**{**values, **arguments}),
+        processing_class=tokenizer,
+        train_dataset=dataset,
+        eval_dataset=dataset,
+    )
+
+
+class KeepGradients:
+    """Remembers the gradients of the first optimizer step."""
+
+    def __init__(self, trainer):
+        self.gradients = {}
+        model, optimizer = trainer.model, trainer.create_optimizer()
+        optimizer.register_step_pre_hook(lambda *_: self._keep(model))
+
+    def _keep(self, model):
+        if not self.gradients:
+            self.gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def first_gradients(trainer):
+    kept = KeepGradients(trainer)
+    trainer.train()
+    return kept.gradients
+
+
+def relative_difference(found, expected):
+    assert found.keys() == expected.keys()
+    flat = [torch.cat([values[name].flatten() for name in expected]) for values in (found, expected)]
+    return ((flat[0] - flat[1]).norm() / flat[1].norm()).item()
+
+
+@pytest.fixture(scope="module")
+def weights():
+    torch.manual_seed(0)
+    return tiny_bert().state_dict()
+
+
+def fresh(weights, **overrides):
+    model = tiny_bert(**overrides)
+    model.load_state_dict(weights)
+    return model
+
+
+@pytest.mark.parametrize(("batch_size", "accumulation"), [(4, 4), (2, 8), (1, 16), (5, 4)])
+def test_accumulated_gradients_equal_those_of_one_batch(tmp_path, tokenizer, weights, batch_size, accumulation):
+    whole = first_gradients(trainer(tmp_path, tokenizer, fresh(weights)))
+    sizes = {"per_device_train_batch_size": batch_size, "gradient_accumulation_steps": accumulation}
+    cut = first_gradients(trainer(tmp_path, tokenizer, fresh(weights), **sizes))
+    assert relative_difference(cut, whole) < 1e-5
+
+
+def test_the_gradients_are_those_of_a_plain_loop(tmp_path, tokenizer, weights):
+    found = first_gradients(trainer(tmp_path, tokenizer, fresh(weights)))
+    model = fresh(weights)
+    job = trainer(tmp_path, tokenizer, model)
+    batch = job.data_collator([job.train_dataset[index] for index in range(16)])
+    output = model(**batch)
+    expected = sum(
+        torch.nn.functional.cross_entropy(output.logits[name], batch["labels"][name], ignore_index=-100)
+        for name in ("topic", "sentiment")
+    )
+    expected.backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert relative_difference(found, gradients) < 1e-5
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_the_logged_losses_are_those_of_the_whole_batch(tmp_path, tokenizer, weights, accumulation):
+    sizes = {"per_device_train_batch_size": 16 // accumulation, "gradient_accumulation_steps": accumulation}
+    job = trainer(tmp_path, tokenizer, fresh(weights), **sizes)
+    with torch.no_grad():
+        expected = fresh(weights)(**job.data_collator([job.train_dataset[index] for index in range(16)]))
+    job.train()
+    logs = job.state.log_history[0]
+    assert logs["loss"] == pytest.approx(expected.loss.item(), rel=1e-5)
+    assert logs["loss/topic"] == pytest.approx(expected.losses["topic"].item(), rel=1e-5)
+    assert logs["loss/sentiment"] == pytest.approx(expected.losses["sentiment"].item(), rel=1e-5)
+
+
+def test_the_logged_loss_of_a_task_is_a_mean_over_the_batches_that_have_it(tmp_path, tokenizer, weights):
+    data = rows(16)
+    for row in data[:8]:
+        row["targets"]["sentiment"] = None
+    job = trainer(
+        tmp_path,
+        tokenizer,
+        fresh(weights),
+        data,
+        per_device_train_batch_size=8,
+        logging_steps=2,
+        learning_rate=0.0,
+        head_learning_rate=0.0,
+    )
+    with torch.no_grad():
+        second = fresh(weights)(**job.data_collator([job.train_dataset[index] for index in range(8, 16)]))
+    job.train()
+    assert job.state.log_history[0]["loss/sentiment"] == pytest.approx(second.losses["sentiment"].item(), rel=1e-5)
+
+
+def test_every_trainable_parameter_moves(tmp_path, tokenizer, weights):
+    job = trainer(tmp_path, tokenizer, fresh(weights))
+    job.train()
+    still = [
+        name
+        for name, parameter in job.model.named_parameters()
+        if parameter.requires_grad and torch.equal(parameter, weights[name])
+    ]
+    # A token or position that no text has gets no gradient, but its table moves.
+    assert still == []
+
+
+def test_a_task_absent_from_an_effective_batch_is_left_alone_by_momentum_and_decay(tmp_path, tokenizer, weights):
+    data = rows(24, topic_every=1)
+    for row in data[8:]:
+        row["targets"]["sentiment"] = None  # labelled in the first effective batch only
+    for row in data[:8]:
+        row["targets"]["sentiment"] = 1
+    job = trainer(
+        tmp_path,
+        tokenizer,
+        fresh(weights),
+        data,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+        weight_decay=0.1,
+    )
+    snapshots = []
+    job.create_optimizer().register_step_post_hook(
+        lambda *_: snapshots.append({n: p.detach().clone() for n, p in job.model.heads.named_parameters()})
+    )
+    job.train()
+    assert len(snapshots) == 3
+    assert not torch.equal(snapshots[0]["sentiment.weight"], weights["heads.sentiment.weight"])
+    for later in snapshots[1:]:
+        assert torch.equal(later["sentiment.weight"], snapshots[0]["sentiment.weight"])
+        assert torch.equal(later["sentiment.bias"], snapshots[0]["sentiment.bias"])
+    assert not torch.equal(snapshots[1]["topic.weight"], snapshots[0]["topic.weight"])
+
+
+def test_a_training_batch_without_any_label_is_refused(tmp_path, tokenizer):
+    data = [{"text": "good film", "targets": {"topic": None, "sentiment": None}}] * 16
+    with pytest.raises(ValueError, match="must have a label for a task with a loss, found none"):
+        trainer(tmp_path, tokenizer, data=data).train()
+
+
+def test_evaluation_losses_do_not_depend_on_the_batch_size(tmp_path, tokenizer, weights):
+    losses = [
+        trainer(tmp_path, tokenizer, fresh(weights), per_device_eval_batch_size=size).evaluate() for size in (16, 5, 3)
+    ]
+    for other in losses[1:]:
+        for key in ("eval_loss", "eval_topic_loss", "eval_sentiment_loss"):
+            assert other[key] == pytest.approx(losses[0][key], rel=1e-5)
+    assert losses[0]["eval_loss"] == pytest.approx(losses[0]["eval_topic_loss"] + losses[0]["eval_sentiment_loss"])
+
+
+def test_evaluation_reports_each_task(tmp_path, tokenizer):
+    metrics = trainer(tmp_path, tokenizer).evaluate(metric_key_prefix="test")
+    for task in ("topic", "sentiment"):
+        for metric in ("accuracy", "f1_macro", "matthews_correlation", "loss"):
+            assert f"test_{task}_{metric}" in metrics
+
+
+def test_the_logs_hold_every_groups_learning_rate(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer, learning_rate=1e-5, lr_scheduler_type="constant")
+    job.train()
+    logs = job.state.log_history[0]
+    found = {key: value for key, value in logs.items() if key.startswith("lr/")}
+    expected = {"lr/layers.1": 1e-5, "lr/layers.0": 0.95e-5, "lr/embeddings": 1e-6, "lr/heads": 1e-4}
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert logs["learning_rate"] == pytest.approx(1e-5)
+
+
+def test_the_schedule_scales_all_groups_alike(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer, per_device_train_batch_size=4, learning_rate=1e-5)
+    job.train()
+    for logs in job.state.log_history[:4]:
+        assert logs["lr/layers.1"] == pytest.approx(logs["learning_rate"])
+        assert logs["lr/embeddings"] == pytest.approx(0.1 * logs["learning_rate"])
+        assert logs["lr/heads"] == pytest.approx(10 * logs["learning_rate"])
+
+
+def test_the_table_of_groups_is_logged_once(tmp_path, tokenizer, caplog):
+    with caplog.at_level(logging.INFO, logger="hf_multitask"):
+        trainer(tmp_path, tokenizer).train()
+    tables = [record.message for record in caplog.records if "Layer-wise learning rates" in record.message]
+    assert len(tables) == 1
+    assert "| embeddings |" in tables[0]
+
+
+@pytest.mark.parametrize("optim", ["adamw_torch", "sgd", "adafactor", "rmsprop", "adagrad"])
+def test_other_optimizers_get_the_same_groups(tmp_path, tokenizer, optim):
+    job = trainer(tmp_path, tokenizer, optim=optim, learning_rate=1e-5)
+    rates = {group["name"]: group["lr"] for group in job.create_optimizer().param_groups}
+    assert rates == pytest.approx({"layers.1": 1e-5, "layers.0": 0.95e-5, "embeddings": 1e-6, "heads": 1e-4})
+
+
+def test_an_optimizer_that_brings_its_own_groups_is_refused_by_name(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer)
+    job.optimizer_cls_and_kwargs = (torch.optim.SGD, {"params": [], "lr": 1.0})
+    with pytest.raises(ValueError, match="must take parameter groups, found .*adamw"):
+        job.create_optimizer()
+
+
+def test_a_given_optimizer_is_kept(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer)
+    job.optimizer = given = torch.optim.SGD(job.model.parameters(), lr=1.0)
+    assert job.create_optimizer() is given
+
+
+def test_plain_training_arguments_are_refused(tokenizer):
+    with pytest.raises(ValueError, match="must be MultiTaskTrainingArguments, found NoneType"):
+        MultiTaskTrainer(tiny_bert(), None, processing_class=tokenizer)
+
+
+def test_checkpoints_hold_no_pickled_arguments(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer, save_strategy="epoch", hub_token="hf_secret")
+    job.train()
+    job.save_model()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert (tmp_path / "checkpoint-1" / "model.safetensors") in files
+    assert not [path for path in files if path.name == "training_args.bin"]
+    assert not [path for path in files if b"hf_secret" in path.read_bytes()]
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, tokenizer, weights):
+    settings = {"per_device_train_batch_size": 4, "num_train_epochs": 2, "save_strategy": "steps", "save_steps": 3}
+    settings["train_sampling_strategy"] = "random"
+    unbroken = trainer(tmp_path / "a", tokenizer, fresh(weights), **settings)
+    unbroken.train()
+    resumed = trainer(tmp_path / "b", tokenizer, tiny_bert(), **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-3"))
+    for name, value in unbroken.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_the_best_checkpoint_can_be_loaded_at_the_end(tmp_path, tokenizer):
+    job = trainer(
+        tmp_path,
+        tokenizer,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        num_train_epochs=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_topic_accuracy",
+    )
+    job.train()
+    assert job.state.best_model_checkpoint
+
+
+@pytest.mark.parametrize("precision", [{"bf16": True}, {"activation_checkpointing": True}, {"torch_compile": True}])
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+def test_training_works_in_bfloat16_with_checkpointing_and_compiled(tmp_path, tokenizer, weights, precision):
+    whole = first_gradients(trainer(tmp_path, tokenizer, fresh(weights)))
+    found = first_gradients(trainer(tmp_path, tokenizer, fresh(weights), **precision))
+    assert relative_difference(found, whole) < (2e-2 if "bf16" in precision else 1e-5)
