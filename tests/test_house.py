@@ -1,0 +1,91 @@
+"""The house: which room may use which, and what the front door offers."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hf_multitask
+
+PACKAGE = Path(hf_multitask.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MAY_IMPORT = {
+    "modeling": set(),
+    "settings": {"modeling"},
+    "data": {"modeling", "settings"},
+    "evaluation": {"modeling"},
+    "training": {"modeling", "data", "evaluation", "settings", "tables"},
+    "publishing": {"modeling", "tables"},
+    "prediction": {"modeling"},
+    "backbones": set(),
+    "tables": set(),
+}
+"""Room -> the other rooms whose names it may import."""
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """(level, module) of every import statement in a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parent != PACKAGE or p.stem != "__init__"], ids=str)
+def test_rooms_use_only_the_rooms_they_may(path):
+    room = room_of(path)
+    depth = len(path.relative_to(PACKAGE).parts)
+    for level, module in imports(path):
+        assert not module.startswith("hf_multitask"), "within the package, imports are relative"
+        if level == depth:  # a name from the package's top
+            assert module.split(".")[0] in MAY_IMPORT[room] | {room}, f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "modeling").glob("*.py")), ids=lambda path: path.name)
+def test_modeling_stands_on_the_standard_library_torch_and_transformers(path):
+    for level, module in imports(path):
+        if level == 0:
+            top = module.split(".")[0]
+            assert top in sys.stdlib_module_names | {"torch", "transformers"}, f"{path.name} imports {module}"
+        else:
+            assert level == 1, "one flat folder"
+            assert "." not in module
+            assert module, "`from . import x` is not copied into a checkpoint"
+
+
+def test_the_depth_rule_knows_no_task_and_no_trainer():
+    for name in ("depth.py", "layerwise.py"):
+        found = {module for level, module in imports(PACKAGE / "training" / name) if level}
+        assert found <= {"depth", "tables"}
+
+
+def test_the_front_door_offers_what_it_lists_sorted():
+    assert hf_multitask.__all__ == sorted(hf_multitask.__all__)
+    for name in hf_multitask.__all__:
+        assert getattr(hf_multitask, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hf_multitask.nothing
+
+
+def test_importing_the_package_does_not_import_what_only_training_needs():
+    heavy = ("datasets", "evaluate", "sklearn", "pandas")
+    code = f"import sys, hf_multitask; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    baseline = subprocess.run(
+        [sys.executable, "-c", code.replace("hf_multitask", "torch, transformers.modeling_utils")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert found == baseline
+
+
+def test_no_file_of_the_package_is_longer_than_300_lines():
+    assert {path.name: n for path in MODULES if (n := len(path.read_text(encoding="utf-8").splitlines())) > 300} == {}
