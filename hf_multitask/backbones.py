@@ -18,7 +18,6 @@ class PackagedBackbone:
         folder: Folder of the checkpoint inside the package.
         sha256: Checksum of the checkpoint's `model.safetensors`.
         hub_id: Where the same weights are published.
-
     """
 
     module: str
@@ -45,7 +44,6 @@ def resolve_backbone(name: str) -> str:
     Raises:
         ValueError: There is no packaged backbone of this name, or its weights are not the expected ones.
         ModuleNotFoundError: Its package is not installed.
-
     """
     if not name.startswith(PREFIX):
         return name
@@ -71,7 +69,6 @@ def verify_sha256(path: Path, expected: str) -> None:
 
     Raises:
         ValueError: It has another, or there is no such file.
-
     """
     if not path.is_file():
         raise ValueError(

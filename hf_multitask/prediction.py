@@ -19,7 +19,6 @@ def predict_probabilities(
         tokenizer: Its tokenizer.
         texts: One batch of texts.
         max_length: Tokens per text, at most.
-
     """
     was_training = model.training
     inputs = tokenizer(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import WORDS, tiny_bert
 from datasets import Dataset
+from peft import LoraConfig, get_peft_model
 
 from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_multitask.data.tokenization import tokenize
@@ -289,6 +290,20 @@ def test_the_best_checkpoint_can_be_loaded_at_the_end(tmp_path, tokenizer):
     )
     job.train()
     assert job.state.best_model_checkpoint
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 asks for it
+def test_lora_trains_adapters_and_heads_with_the_exact_loss(tmp_path, tokenizer, weights):
+    def adapted():
+        torch.manual_seed(1)
+        heads = ["heads.topic", "heads.sentiment"]
+        return get_peft_model(fresh(weights), LoraConfig(r=2, target_modules=["query", "value"], modules_to_save=heads))
+
+    whole = first_gradients(trainer(tmp_path, tokenizer, adapted()))
+    cut = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
+    found = first_gradients(trainer(tmp_path, tokenizer, adapted(), **cut))
+    assert all("lora_" in name or "modules_to_save" in name for name in whole)
+    assert relative_difference(found, whole) < 1e-5
 
 
 @pytest.mark.parametrize("precision", [{"bf16": True}, {"activation_checkpointing": True}, {"torch_compile": True}])

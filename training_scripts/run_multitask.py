@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from transformers import set_seed
+from transformers.trainer_utils import IntervalStrategy
 
 from hf_multitask import MultiTaskModel, MultiTaskTrainer
 from hf_multitask.backbones import published_name, resolve_backbone
@@ -50,19 +51,22 @@ def main(words: list[str]) -> None:
             backbone = resolve_backbone(settings.backbone)
             tokenizer = load_tokenizer(backbone)
             splits = data.tokenized(tokenizer, settings.max_length)
-            set_seed(args.seed)  # the heads' first values too are a function of the seed
-            model = MultiTaskModel.from_backbone(backbone, tasks=data.tasks, pooling=settings.pooling)
+        if "validation" in splits and "eval_strategy" not in settings.training:
+            args.eval_strategy = IntervalStrategy.EPOCH
+        set_seed(args.seed)  # the heads' first values too are a function of the seed
+        model = MultiTaskModel.from_backbone(backbone, tasks=data.tasks, pooling=settings.pooling)
+        trainer = MultiTaskTrainer(
+            model,
+            args,
+            processing_class=tokenizer,
+            train_dataset=splits["train"],
+            eval_dataset=splits.get("validation"),
+        )
+        with args.main_process_first(desc="claiming the output folder"):
             checkpoint = claim_output_folder(args, settings.overwrite_output_dir)  # last: it may move an earlier run
     except (ValueError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"error: {error}")
 
-    trainer = MultiTaskTrainer(
-        model,
-        args,
-        processing_class=tokenizer,
-        train_dataset=splits["train"],
-        eval_dataset=splits.get("validation"),
-    )
     record = describe(settings, data, trainer)
     speaks = trainer.is_world_process_zero()
     if speaks:
@@ -106,7 +110,7 @@ def describe(settings: RunSettings, data: PreparedData, trainer: MultiTaskTraine
             (group["name"], sum(p.numel() for p in group["params"]), group["lr"], group["weight_decay"])
             for group in trainer.parameter_groups()
         ],
-        arguments={name: str(getattr(trainer.args, name)) for name in TOLD_ARGUMENTS},
+        arguments={name: trainer.args.to_dict()[name] for name in TOLD_ARGUMENTS},
     )
 
 

@@ -26,7 +26,6 @@ class MultiTaskCollator:
 
     Raises:
         ValueError: There is no tokenizer, or it has no padding token.
-
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None, tasks: Sequence[str]) -> None:

@@ -24,7 +24,6 @@ def map_rows(dataset: Dataset, settings: DatasetSettings, tasks: Sequence[Task],
 
     Raises:
         ValueError: A text is empty or no text; a target is no label of its task; a row has no target.
-
     """
     text_names = ["text", "text_pair"][: len(settings.text_columns)]
     names = {task: _class_names(dataset, column) for task, column in settings.targets.items()}
@@ -72,7 +71,6 @@ def infer_labels(task: str, columns: Sequence[tuple[Dataset, str, str]]) -> list
 
     Raises:
         ValueError: There are fewer than two labels, or one is a fraction, and so a score rather than a label.
-
     """
     labels: set[str] = set()
     for dataset, column, where in columns:
@@ -102,7 +100,6 @@ def check_columns(dataset: Dataset, settings: DatasetSettings, where: str) -> No
 
     Raises:
         ValueError: One is missing.
-
     """
     uses = [("text", column) for column in settings.text_columns]
     uses += [(f"targets.{task}", column) for task, column in settings.targets.items()]
@@ -124,7 +121,6 @@ def label_of(value: Any, class_names: Sequence[str] | None, place: str) -> str |
 
     Raises:
         ValueError: The cell is no label: a float, a list, a mapping ...
-
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None

@@ -22,7 +22,6 @@ class PreparedData:
     Args:
         tasks: The tasks, with all their labels.
         splits: Per split (train, validation, test) and dataset, rows with `text`, maybe `text_pair`, and `targets`.
-
     """
 
     tasks: list[Task]
@@ -70,7 +69,6 @@ def prepare(settings: RunSettings) -> PreparedData:
 
     Raises:
         ValueError: Anything in it cannot be trained on; the message names task, dataset and row, and what to do.
-
     """
     raw: dict[str, dict[str, Dataset]] = {}
     for name, dataset in settings.datasets.items():

@@ -31,7 +31,6 @@ def load_splits(name: str, settings: DatasetSettings, folder: Path) -> dict[str,
 
     Raises:
         ValueError: Files are missing, empty or unreadable, or there is no train split.
-
     """
     where = f"datasets.{name}"
     path = _local_path(where, settings.path, folder)

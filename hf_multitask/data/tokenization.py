@@ -15,7 +15,6 @@ def load_tokenizer(name_or_path: str, **kwargs: Any) -> PreTrainedTokenizerBase:
 
     Raises:
         ValueError: There is no tokenizer.
-
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name_or_path, **kwargs)
@@ -38,7 +37,6 @@ def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: i
 
     Raises:
         ValueError: A row is longer than the backbone can read, and `max_length` does not cut it.
-
     """
     columns = [name for name in ("text", "text_pair") if name in dataset.column_names]
 

@@ -47,7 +47,6 @@ class MultiTaskMetrics:
 
     Args:
         tasks: The model's tasks.
-
     """
 
     def __init__(self, tasks: Iterable[Task]) -> None:
@@ -80,7 +79,6 @@ def evaluation_losses(
         tasks: The model's tasks.
         predictions: Per task, the logits of the split, an (N, C) array.
         label_ids: Per task, the labels of the split, an (N,) array with -100 where a row has no target.
-
     """
     logits = {name: torch.from_numpy(np.asarray(values)) for name, values in predictions.items()}
     labels = {name: torch.from_numpy(np.asarray(values)) for name, values in label_ids.items()}

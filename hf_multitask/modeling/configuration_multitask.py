@@ -26,7 +26,6 @@ class Task:
 
     Raises:
         ValueError: The task cannot be trained or stored as described.
-
     """
 
     name: str
@@ -102,7 +101,6 @@ class MultiTaskConfig(PretrainedConfig):
     Raises:
         ValueError: No tasks, two tasks of one name, no task with a positive weight, an unknown pooling, an unknown
             backbone, or a task that cannot be (see [`Task`]).
-
     """
 
     model_type = "hf_multitask"
@@ -138,7 +136,6 @@ class MultiTaskConfig(PretrainedConfig):
 
         Raises:
             ValueError: There is no such task.
-
         """
         for task in self.tasks:
             if task.name == name:
@@ -196,7 +193,6 @@ def parse_tasks(descriptions: Iterable[Any]) -> list[Task]:
 
     Raises:
         ValueError: There are none, two of one name, or none with a weight above 0; or one cannot be (see [`Task`]).
-
     """
     tasks = [Task.parse(description) for description in descriptions or ()]
     if not tasks:

@@ -39,7 +39,6 @@ def task_losses(
         num_items_in_batch: Per task, the $n_t$ to divide by: the labelled rows of the whole effective batch, over all
             its micro-batches and processes. It must hold exactly the tasks that have any there, so that all processes
             agree on the heads in use. `None`: this batch is the whole batch.
-
     """
     if num_items_in_batch is None:
         counts = {name: count_labels(target) for name, target in labels.items()}

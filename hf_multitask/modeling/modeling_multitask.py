@@ -32,7 +32,6 @@ class MultiTaskOutput(ModelOutput):
         sentence_embedding: (B, D).
         hidden_states: The backbone's, each (B, L, D), when asked for.
         attentions: The backbone's, each (B, heads, L, L), when asked for.
-
     """
 
     loss: Tensor | None = None
@@ -49,7 +48,6 @@ class MultiTaskModel(PreTrainedModel):
     Args:
         config: The model's configuration.
         backbone: A ready encoder built from `config.text_config`, the very object; one with random weights by default.
-
     """
 
     config_class = MultiTaskConfig
@@ -94,7 +92,6 @@ class MultiTaskModel(PreTrainedModel):
             pooling: "mean", "cls", "max" or "last".
             **kwargs: Passed to the backbone's `from_pretrained` (`revision`, `token`, `attn_implementation`, ...).
                 `dtype` is float32 unless given: AdamW on half-precision weights loses small updates.
-
         """
         hub_kwargs = {k: kwargs[k] for k in ("revision", "token", "cache_dir", "local_files_only") if k in kwargs}
         text_config = PretrainedConfig.get_config_dict(name_or_path, **hub_kwargs)[0]
@@ -136,7 +133,6 @@ class MultiTaskModel(PreTrainedModel):
 
         Raises:
             ValueError: `labels` is no mapping, or names a task the model does not have.
-
         """
         inputs = {
             "input_ids": input_ids,
@@ -182,7 +178,6 @@ class MultiTaskModel(PreTrainedModel):
 
         Args:
             task: A mapping with at least 'name' and 'labels', or a `Task`.
-
         """
         self.config.tasks = parse_tasks([*self.config.tasks, task])
         new_task = self.config.tasks[-1]
@@ -195,7 +190,6 @@ class MultiTaskModel(PreTrainedModel):
 
         Raises:
             ValueError: There is no such task, or no other.
-
         """
         removed = self.config.task(name)
         remaining = [task for task in self.config.tasks if task is not removed]

@@ -59,6 +59,5 @@ def pool(hidden_BLD: Tensor, attention_mask_BL: Tensor, pooling: str) -> Tensor:
         hidden_BLD: Token embeddings, the backbone's last hidden state.
         attention_mask_BL: 1 for real tokens, 0 for padding.
         pooling: A name in `POOLINGS`.
-
     """
     return POOLINGS[pooling](hidden_BLD.float(), attention_mask_BL.bool()).to(hidden_BLD.dtype)

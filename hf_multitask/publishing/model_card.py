@@ -15,7 +15,6 @@ def render_model_card(record: RunRecord, template: Path) -> str:
     Args:
         record: The finished run.
         template: A Jinja template; it gets `record`, `tables` and, as `card_data`, the header.
-
     """
     data = ModelCardData(
         model_name=record.name,
@@ -28,7 +27,7 @@ def render_model_card(record: RunRecord, template: Path) -> str:
     card = ModelCard.from_template(
         data, template_str=template.read_text(encoding="utf-8"), record=record, tables=_tables(record)
     )
-    return str(card)
+    return str(card).rstrip() + "\n"
 
 
 def _eval_results(record: RunRecord) -> list[EvalResult]:

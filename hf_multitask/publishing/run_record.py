@@ -32,7 +32,6 @@ class RunRecord:
         arguments: The training arguments worth telling.
         results: Per split (train, eval, test), its metrics under their full keys, such as `test_topic_accuracy`.
         samples: Texts with, per task, the probability of each label.
-
     """
 
     name: str

@@ -21,7 +21,6 @@ def parse_command_line(words: Sequence[str], default: Path, training_keys: Colle
 
     Raises:
         ValueError: Something in the file or the flags is unknown, missing, of the wrong type or contradictory.
-
     """
     has_path = bool(words) and not words[0].startswith("--")
     path = Path(words[0]) if has_path else default
@@ -38,7 +37,6 @@ def apply_flags(config: Mapping[str, Any], flags: Sequence[str], training_keys: 
 
     Raises:
         ValueError: A flag is unknown, or a word stands before the first flag.
-
     """
     top_level = {f.name for f in fields(RunSettings) if f.name != "folder"}
     merged: dict[str, Any] = copy.deepcopy(dict(config))

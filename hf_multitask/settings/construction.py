@@ -16,7 +16,6 @@ def checked_mapping(value: Any, where: str) -> dict[str, Any]:
 
     Raises:
         ValueError: It is not; the message says that it stands at `where`.
-
     """
     if not isinstance(value, dict):
         raise ValueError(
@@ -33,7 +32,6 @@ def build(cls: type[T], values: Any, where: str) -> T:
 
     Raises:
         ValueError: A key is unknown or missing, or a value is of the wrong type.
-
     """
     specs = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
     values = checked_mapping(values, where)

@@ -9,7 +9,6 @@ def check_keys(found: Iterable[str], known: Collection[str], where: str) -> None
 
     Raises:
         ValueError: One is not; the message names `where` it stands and the nearest known key.
-
     """
     for key in found:
         if key not in known:

@@ -24,7 +24,6 @@ class TaskSettings:
         problem_type: Hugging Face's word for the kind of task.
         labels: The classes, in the order of the head's outputs; by default those of the training rows, sorted.
         loss_weight: Factor of the task's loss in the total.
-
     """
 
     problem_type: str | None = None
@@ -54,7 +53,6 @@ class DatasetSettings:
         revision: Revision of a Hub dataset.
         data_files: Per split, the file or files, relative to `path`.
         splits: Per split of ours (train, validation, test), the name of the dataset's.
-
     """
 
     path: str
@@ -86,7 +84,6 @@ class RunSettings:
         sample_texts: Texts whose probabilities are printed in the end; by default the first of the test split.
         overwrite_output_dir: Whether an `output_dir` that holds files is moved aside instead of refused.
         folder: Where relative paths of datasets may start from, besides the working directory.
-
     """
 
     backbone: str
@@ -105,7 +102,6 @@ class RunSettings:
 
         Raises:
             ValueError: A key is unknown or missing, a value is of the wrong type, or the parts contradict each other.
-
         """
         known = [f.name for f in fields(cls) if f.name != "folder"]
         check_keys(values, known, "configuration")

@@ -48,7 +48,6 @@ def parse_yaml(text: str, where: str) -> Any:
 
     Raises:
         ValueError: The text is no YAML, or a mapping has a key twice; the message names `where` and the line.
-
     """
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
@@ -66,7 +65,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: The file cannot be read, or holds no mapping.
-
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -21,7 +21,6 @@ def parse_arguments(values: Mapping[str, Any]) -> MultiTaskTrainingArguments:
 
     Raises:
         ValueError: A key is unknown, or a value is of the wrong type or cannot be right (see the class).
-
     """
     check_keys(values, argument_names(), "training")
     words: list[str] = []

@@ -26,7 +26,6 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     Raises:
         ValueError: An argument cannot be right for a multi-task model; the message says what to do instead.
-
     """
 
     learning_rate: float = field(default=1e-5, metadata={"help": "Base rate: that of the encoder's last layer."})

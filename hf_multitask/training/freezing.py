@@ -22,7 +22,6 @@ def freeze(model: nn.Module, patterns: list[str]) -> None:
 
     Raises:
         ValueError: A pattern names nothing in this model.
-
     """
     candidates = _candidates(model)
     for pattern in patterns:
@@ -45,7 +44,6 @@ class GradualUnfreezing(TrainerCallback):
 
     Args:
         steps_per_layer: Optimizer steps between two layers.
-
     """
 
     def __init__(self, steps_per_layer: int) -> None:

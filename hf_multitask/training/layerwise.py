@@ -15,7 +15,6 @@ def find_backbone(model: nn.Module) -> nn.Module:
 
     Raises:
         ValueError: There is none.
-
     """
     for module in model.modules():
         backbone = module._modules.get("backbone")
@@ -35,7 +34,6 @@ def named_groups(model: nn.Module) -> dict[str, list[Parameter]]:
 
     Raises:
         ValueError: A parameter would be in two groups, or in none.
-
     """
     backbone = find_backbone(model)
     depths = parameter_depths(backbone)
@@ -84,7 +82,6 @@ def layerwise_parameter_groups(
 
     Raises:
         ValueError: No parameter is trainable, or one would be in two groups or in none.
-
     """
     backbone = find_backbone(model)
     count = num_layers(backbone)
@@ -113,7 +110,6 @@ def check_partition(parameters: Iterable[Parameter], groups: Iterable[Iterable[P
 
     Raises:
         ValueError: With the number and the shapes of the parameters in two groups, in none, or from elsewhere.
-
     """
     expected = {id(parameter): parameter for parameter in parameters}
     found = [parameter for group in groups for parameter in group]

@@ -25,7 +25,6 @@ def claim_output_folder(args: TrainingArguments, overwrite: bool) -> str | None:
 
     Raises:
         ValueError: A new run's folder holds files, or there is no checkpoint to continue from.
-
     """
     folder = Path(str(args.output_dir))
     if folder.exists() and not folder.is_dir():

@@ -39,7 +39,6 @@ class MultiTaskTrainer(Trainer):
         data_collator: By default a [`MultiTaskCollator`] for the model's tasks.
         compute_metrics: By default [`MultiTaskMetrics`] for the model's tasks.
         **kwargs: Passed to [`Trainer`].
-
     """
 
     args: MultiTaskTrainingArguments
@@ -99,7 +98,6 @@ class MultiTaskTrainer(Trainer):
 
         Raises:
             ValueError: That optimizer brings parameter groups of its own, which would replace these.
-
         """
         if self.optimizer is not None:
             return self.optimizer
@@ -108,8 +106,7 @@ class MultiTaskTrainer(Trainer):
         if is_optimizer_factory(optimizer_class) or {"params", "model", "optimizer_dict"} & set(kwargs):
             raise ValueError(
                 f"The optimizer must take parameter groups, found {self.args.optim!r}, which brings its own and would "
-                "drop the "
-                "layer-wise learning rates. Pass optim='adamw_torch', or another that takes groups."
+                "drop the layer-wise learning rates. Pass optim='adamw_torch', or another that takes groups."
             )
         groups = self.parameter_groups(trained)
         if self.is_world_process_zero():
@@ -160,23 +157,23 @@ class MultiTaskTrainer(Trainer):
 
         Raises:
             ValueError: No row of the effective batch is labelled for a task with a loss.
-
         """
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not batches:
             return batches, None
         tasks: list[Task] = self.model.config.tasks
         counts_T = torch.zeros(len(tasks), dtype=torch.int64, device=device)
-        for batch in batches:
-            counts_T += torch.stack([count_labels(batch["labels"][task.name]) for task in tasks]).to(device)
+        for labels in (batch.get("labels", {}) for batch in batches):
+            for index, task in enumerate(tasks):
+                if task.name in labels:
+                    counts_T[index] += count_labels(labels[task.name])
         if self.args.world_size > 1:
             counts_T = self.accelerator.reduce(counts_T, "sum")
         labelled = [task.name for task, count in zip(tasks, counts_T.tolist(), strict=True) if count]
         if not any(self.model.config.task(name).loss_weight for name in labelled):
             raise ValueError(
                 "Every training batch must have a label for a task with a loss, found none for "
-                f"{[t.name for t in tasks]} at "
-                f"step {self.state.global_step}. Remove the rows that have no target."
+                f"{[t.name for t in tasks]} at step {self.state.global_step}. Remove the rows that have no target."
             )
         for name in labelled:
             self._task_steps[name] = self._task_steps.get(name, 0) + 1
@@ -188,7 +185,8 @@ class MultiTaskTrainer(Trainer):
     def _mean_task_losses(self) -> dict[str, float]:
         """Per task, the mean of its losses over the effective batches since the last call that had labels for it."""
         names = sorted(self._task_steps)
-        sums_T = torch.stack([self._task_losses[name] for name in names])
+        nothing = torch.zeros((), device=self.args.device)
+        sums_T = torch.stack([self._task_losses.get(name, nothing) for name in names])
         if self.args.world_size > 1:  # each process holds the part of its own rows
             sums_T = self.accelerator.reduce(sums_T, "sum")
         means = {
