@@ -60,8 +60,10 @@ def resolve_backbone(name: str) -> str:
 
 
 def published_name(name: str) -> str:
-    """The Hub id under which the weights of backbone `name` are known."""
-    return _packaged(name).hub_id if name.startswith(PREFIX) else name
+    """What to call the backbone `name` in public: a Hub id, or the name, without its path, of a local folder."""
+    if name.startswith(PREFIX):
+        return _packaged(name).hub_id
+    return Path(name).resolve().name if Path(name).exists() else name
 
 
 def verify_sha256(path: Path, expected: str) -> None:

@@ -10,24 +10,27 @@ from .modeling.modeling_multitask import MultiTaskModel
 
 @torch.inference_mode()
 def predict_probabilities(
-    model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
+    model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]], max_length: int
 ) -> list[dict[str, dict[str, float]]]:
-    """Per text and task, the probability of each label: a softmax over the task's logits, in float32.
+    """Per text and task, the probability of each label: a softmax over the task's logits, in float32, text by text.
 
     Args:
         model: The model; it is left in the mode, training or evaluation, it was in.
         tokenizer: Its tokenizer.
-        texts: One batch of texts.
+        texts: Texts, each a tuple of one or, for a pair, of two.
         max_length: Tokens per text, at most.
     """
     was_training = model.training
-    inputs = tokenizer(
-        list(texts), truncation=True, max_length=max_length, padding=True, padding_side="right", return_tensors="pt"
-    )
-    logits = model.eval()(**inputs.to(model.device)).logits
+    model.eval()
+    answers = []
+    for text in texts:
+        inputs = tokenizer(*text, truncation=True, max_length=max_length, return_tensors="pt").to(model.device)
+        logits = model(**inputs).logits
+        answers.append(
+            {
+                task.name: dict(zip(task.labels, logits[task.name][0].float().softmax(dim=-1).tolist(), strict=True))
+                for task in model.config.tasks
+            }
+        )
     model.train(was_training)
-    probabilities = {name: values.float().softmax(dim=-1).tolist() for name, values in logits.items()}
-    return [
-        {task.name: dict(zip(task.labels, probabilities[task.name][row], strict=True)) for task in model.config.tasks}
-        for row in range(len(texts))
-    ]
+    return answers

@@ -71,3 +71,10 @@ def test_one_changed_bit_changes_the_verdict(tmp_path):
     path.write_bytes(bytes([WEIGHTS[0] ^ 1]) + WEIGHTS[1:])
     with pytest.raises(ValueError, match="these are not the published weights"):
         verify_sha256(path, hashlib.sha256(WEIGHTS).hexdigest())
+
+
+def test_a_local_backbone_is_published_without_its_path(tmp_path):
+    (tmp_path / "my-bert").mkdir()
+    assert published_name(str(tmp_path / "my-bert")) == "my-bert"
+    assert published_name("someone/some-bert") == "someone/some-bert"
+    assert published_name("packaged:all-MiniLM-L6-v2") == "sentence-transformers/all-MiniLM-L6-v2"

@@ -93,3 +93,15 @@ def test_a_tokenizer_without_padding_token_is_refused():
 def test_no_tokenizer_is_refused():
     with pytest.raises(ValueError, match=r"need a tokenizer .*, found no tokenizer\. Pass processing_class=tokenizer"):
         MultiTaskCollator(None, TASKS)
+
+
+@pytest.mark.parametrize("target", [1.7, "News", float("nan")])
+def test_a_target_that_is_no_index_is_refused(tokenizer, target):
+    rows = [{"input_ids": [2, 4, 3], "targets": {"topic": target}}]
+    with pytest.raises(ValueError, match="Task 'topic': a target must be the index of a label, found"):
+        MultiTaskCollator(tokenizer, ["topic"])(rows)
+
+
+def test_a_row_without_targets_beside_one_with_some_has_no_label(tokenizer):
+    rows = [{"input_ids": [2, 4, 3], "targets": {"topic": 1}}, {"input_ids": [2, 4, 3]}]
+    assert MultiTaskCollator(tokenizer, ["topic"])(rows)["labels"]["topic"].tolist() == [1, -100]

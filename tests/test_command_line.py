@@ -108,3 +108,11 @@ def test_without_a_file_the_default_is_used(file):
 def test_relative_datasets_are_looked_for_beside_the_file(file, monkeypatch):
     monkeypatch.chdir(file.parent)
     assert parse_command_line(["run.yaml"], Path("other.yaml"), TRAINING_KEYS).folder == str(file.parent.resolve())
+
+
+@pytest.mark.parametrize(
+    "text", ["I love this #film", "Breaking: the dam holds", "[x] done", '"Quoted" said the man', "1e5"]
+)
+def test_free_text_is_taken_as_it_stands(text):
+    assert flagged("--sample_texts", text) == {"sample_texts": [text]}
+    assert flagged("--output_dir", text) == {"training": {"output_dir": text}}

@@ -198,3 +198,15 @@ def test_attentions_and_hidden_states_come_when_asked_for():
     output = model(**inputs(), output_attentions=True, output_hidden_states=True)
     assert len(output.attentions) == 2
     assert len(output.hidden_states) == 3
+
+
+def test_a_multi_task_checkpoint_is_no_backbone(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="must be a bare encoder, found a multi-task model"):
+        MultiTaskModel.from_backbone(str(tmp_path), tasks=TASKS)
+
+
+def test_a_wrong_override_at_loading_is_refused(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="pooling must be one of"):
+        MultiTaskModel.from_pretrained(tmp_path, pooling="median")

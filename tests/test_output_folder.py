@@ -106,3 +106,5 @@ def test_only_the_first_process_moves_the_folder(folder, monkeypatch):
     monkeypatch.setattr(MultiTaskTrainingArguments, "process_index", 1)
     assert claim(folder, overwrite=True) is None
     assert (folder / "README.md").exists()
+    with pytest.raises(ValueError, match="must be empty or absent"):  # but none trains beside one that refused
+        claim(folder)

@@ -84,12 +84,12 @@ def test_sizes_are_told_per_dataset_and_split(prepared):
 
 def test_first_texts_are_drawn_from_all_datasets_in_turn(prepared):
     data = prepared({"topics": topics(train=TOPICS), "moods": moods(train=MOODS)})
-    assert data.first_texts("train", 3) == ["good film", "vote lost / good", "bad song"]
+    assert data.first_texts("train", 3) == [("good film",), ("vote lost", "good"), ("bad song",)]
 
 
 def test_first_texts_are_all_texts_where_there_are_fewer(prepared):
     data = prepared({"topics": topics(train=TOPICS, test="text,topic\na,News\n")})
-    assert data.first_texts("test", 4) == ["a"]
+    assert data.first_texts("test", 4) == [("a",)]
 
 
 @pytest.mark.parametrize(

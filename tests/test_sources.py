@@ -157,3 +157,9 @@ def test_an_unreadable_or_empty_file_is_refused(load, name, content, found):
 def test_files_that_are_missing_or_too_many_are_refused(load, files, settings, message):
     with pytest.raises(ValueError, match=f"(?s)^datasets.news.*{message}"):
         load(files, **settings)
+
+
+def test_a_stray_quote_in_a_tsv_that_would_swallow_rows_is_refused(tmp_path):
+    (tmp_path / "train.tsv").write_text('text\ttopic\n"Spider-man is back\tNews\nplain\tOpinion\nhe said "no"\tNews\n')
+    with pytest.raises(ValueError, match="in row 1 a quote in the column 'text' that is opened and not closed"):
+        load_splits("news", DatasetSettings(path=str(tmp_path), text="text", targets={"topic": "topic"}), tmp_path)

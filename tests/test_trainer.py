@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from conftest import WORDS, tiny_bert
+from conftest import TASKS, WORDS, tiny_bert
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 
@@ -182,10 +182,73 @@ def test_a_task_absent_from_an_effective_batch_is_left_alone_by_momentum_and_dec
     assert not torch.equal(snapshots[1]["topic.weight"], snapshots[0]["topic.weight"])
 
 
-def test_a_training_batch_without_any_label_is_refused(tmp_path, tokenizer):
-    data = [{"text": "good film", "targets": {"topic": None, "sentiment": None}}] * 16
-    with pytest.raises(ValueError, match="must have a label for a task with a loss, found none"):
-        trainer(tmp_path, tokenizer, data=data).train()
+def test_an_effective_batch_without_any_label_changes_nothing_and_says_so(tmp_path, tokenizer, weights, caplog):
+    data = rows(16, topic_every=1)
+    for row in data[:8]:
+        row["targets"] = {"topic": None, "sentiment": None}
+    job = trainer(tmp_path, tokenizer, fresh(weights), data, per_device_train_batch_size=8, weight_decay=0.1)
+    snapshots = []
+    job.create_optimizer().register_step_post_hook(
+        lambda *_: snapshots.append({n: p.detach().clone() for n, p in job.model.named_parameters()})
+    )
+    job.train()
+    assert all(torch.equal(value, weights[name]) for name, value in snapshots[0].items())
+    assert not torch.equal(snapshots[1]["heads.topic.weight"], weights["heads.topic.weight"])
+    assert "nothing is learned" in caplog.text
+
+
+def test_a_task_of_weight_zero_is_scored_and_its_head_left_alone(tmp_path, tokenizer, weights):
+    tasks = [TASKS[0], {**TASKS[1], "loss_weight": 0.0}]
+    data = rows(16, topic_every=1)
+    for row in data[:8]:
+        row["targets"]["topic"] = None  # a batch of weight 0 alone
+    job = trainer(
+        tmp_path, tokenizer, fresh(weights, tasks=tasks), data, per_device_train_batch_size=8, weight_decay=0.1
+    )
+    job.train()
+    assert torch.equal(job.model.heads["sentiment"].weight, weights["heads.sentiment.weight"])
+    assert not torch.equal(job.model.heads["topic"].weight, weights["heads.topic.weight"])
+    assert 0 <= job.evaluate()["eval_sentiment_accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        [{**TASKS[0], "labels": TASKS[0]["labels"][::-1]}, TASKS[1]],
+        [{**TASKS[0], "name": "subject"}, TASKS[1]],
+    ],
+)
+def test_a_run_cannot_be_resumed_with_other_tasks_or_labels(tmp_path, tokenizer, tasks):
+    trainer(tmp_path, tokenizer, save_strategy="epoch").train()
+    other = trainer(tmp_path, tokenizer, tiny_bert(tasks=tasks))
+    with pytest.raises(ValueError, match="must have the pooling, tasks and labels of its checkpoint"):
+        other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+
+
+def test_a_task_added_after_the_trainer_was_made_is_refused(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer)
+    job.model.add_task({"name": "urgent", "labels": ["no", "yes"]})
+    with pytest.raises(ValueError, match="Make a new MultiTaskTrainer after add_task"):
+        job.train()
+
+
+def test_pickled_arguments_hold_no_token(tmp_path):
+    args = MultiTaskTrainingArguments(str(tmp_path), hub_token="hf_secret", use_cpu=True)
+    torch.save(args, tmp_path / "arguments.bin")
+    assert b"hf_secret" not in (tmp_path / "arguments.bin").read_bytes()
+    assert args.hub_token == "hf_secret"
+
+
+def test_a_card_that_exists_is_kept(tmp_path, tokenizer):
+    (tmp_path / "README.md").write_text("mine")
+    trainer(tmp_path, tokenizer).create_model_card()
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 asks for it
+def test_lora_that_freezes_the_heads_is_warned_about(tmp_path, tokenizer, caplog):
+    trainer(tmp_path, tokenizer, get_peft_model(tiny_bert(), LoraConfig(r=2, target_modules=["query"])))
+    assert "No task head is trainable" in caplog.text
 
 
 def test_evaluation_losses_do_not_depend_on_the_batch_size(tmp_path, tokenizer, weights):

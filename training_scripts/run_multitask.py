@@ -33,6 +33,9 @@ from hf_multitask.training.threads import use_all_cores
 HERE = Path(__file__).resolve().parent
 DEFAULT_CONFIG = HERE / "configs" / "sample.yaml"
 CARD_TEMPLATE = HERE.parent / "model_cards" / "template.md"
+EVALUATED = {"validation": "eval", "test": "test"}
+"""Split -> the prefix of its results, Hugging Face's."""
+
 TOLD_ARGUMENTS = ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "optim")
 TOLD_ARGUMENTS += ("lr_scheduler_type", "warmup_steps", "layer_decay", "embeddings_lr_scale", "seed")
 
@@ -44,15 +47,15 @@ def main(words: list[str]) -> None:
         return
     try:  # whatever is wrong with the input is found here, before training starts
         settings = parse_command_line(words, DEFAULT_CONFIG, argument_names())
-        args = parse_arguments(settings.training)
+        args = parse_arguments({"eval_strategy": "epoch", **settings.training})
         use_all_cores(args)
         with args.main_process_first(desc="preparing the data"):
             data = prepare(settings)
             backbone = resolve_backbone(settings.backbone)
             tokenizer = load_tokenizer(backbone)
             splits = data.tokenized(tokenizer, settings.max_length)
-        if "validation" in splits and "eval_strategy" not in settings.training:
-            args.eval_strategy = IntervalStrategy.EPOCH
+        if "validation" not in splits and "eval_strategy" not in settings.training:
+            args.eval_strategy = IntervalStrategy.NO
         set_seed(args.seed)  # the heads' first values too are a function of the seed
         model = MultiTaskModel.from_backbone(backbone, tasks=data.tasks, pooling=settings.pooling)
         trainer = MultiTaskTrainer(
@@ -75,23 +78,25 @@ def main(words: list[str]) -> None:
         print(describe_data(record))
 
     results = {"train": trainer.train(resume_from_checkpoint=checkpoint).metrics}
-    if "validation" in splits:
-        results["eval"] = trainer.evaluate()
-    if "test" in splits:
-        results["test"] = trainer.evaluate(splits["test"], metric_key_prefix="test")
+    for split, prefix in EVALUATED.items():
+        if split in splits:
+            results[prefix] = trainer.evaluate(splits[split], metric_key_prefix=prefix)
 
-    trainer.save_model(args.output_dir)
+    trainer.save_model(args.output_dir, _internal_call=True)  # pushed below, with its card
     trainer.save_state()
-    for split, metrics in results.items():
-        trainer.save_metrics(split, metrics)
+    for prefix, metrics in results.items():
+        trainer.save_metrics(prefix, metrics)
     if speaks:
-        scored = "test" if "test" in splits else "eval"
-        texts = settings.sample_texts or data.first_texts(scored if scored in splits else "train", 4)
+        split = next(name for name in ("test", "validation", "train") if name in splits)
+        texts = [(text,) for text in settings.sample_texts or ()] or data.first_texts(split, 4)
         samples = list(zip(texts, predict_probabilities(model, tokenizer, texts, settings.max_length), strict=True))
         record = dataclasses.replace(record, results=results, samples=samples)
         (Path(args.output_dir) / "README.md").write_text(render_model_card(record, CARD_TEMPLATE), encoding="utf-8")
-        print(f"\n{describe_scores(record, scored)}\n\n{describe_samples(samples)}")
-        print(f"\nThe model, its code and its card are in {args.output_dir}")
+        if split in EVALUATED:
+            print(f"\n{describe_scores(record, EVALUATED[split])}")
+        print(f"\n{describe_samples(samples)}\n\nThe model, its code and its card are in {args.output_dir}")
+    if args.push_to_hub:
+        trainer.push_to_hub()
     trainer.accelerator.end_training()
 
 

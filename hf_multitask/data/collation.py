@@ -1,6 +1,7 @@
 """From rows to padded tensors, with a label tensor for every task in every batch."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -52,5 +53,11 @@ class MultiTaskCollator:
         return batch
 
     def _labels(self, rows: Sequence[dict[str, Any]], task: str) -> Tensor:
-        targets = [row["targets"].get(task) for row in rows]
+        targets = [(row.get("targets") or {}).get(task) for row in rows]
+        for target in targets:
+            if target is not None and not isinstance(target, Integral):
+                raise ValueError(
+                    f"Task {task!r}: a target must be the index of a label, found {target!r} "
+                    f"({type(target).__name__}). Map each label to its index, and use None where there is none."
+                )
         return torch.tensor([IGNORE_INDEX if target is None else target for target in targets], dtype=torch.int64)

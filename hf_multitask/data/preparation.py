@@ -42,14 +42,14 @@ class PreparedData:
             for name in names
         }
 
-    def first_texts(self, split: str, count: int) -> list[str]:
-        """The first texts of `split`, drawn from its datasets in turn; a pair is its two texts in one."""
+    def first_texts(self, split: str, count: int) -> list[tuple[str, ...]]:
+        """The first texts (or pairs) of `split`, drawn from its datasets in turn."""
         texts = []
         for index in range(count):
             for rows in self.splits[split].values():
                 if index < len(rows):
                     row = rows[index]
-                    texts.append(" / ".join(row[name] for name in ("text", "text_pair") if name in row))
+                    texts.append(tuple(row[name] for name in ("text", "text_pair") if name in row))
         return texts[:count]
 
     def label_counts(self, split: str) -> dict[str, dict[str, int]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 from datasets import Dataset, Features, Value, load_dataset
 
 from ..settings.run_settings import SPLITS, DatasetSettings
@@ -106,7 +107,10 @@ def _load_files(where: str, split: str, files: list[Path]) -> Dataset:
     (suffix,) = suffixes
     names = [str(file) for file in files]
     try:
-        return load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
+        dataset = load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
+        if suffix == "tsv":
+            _check_quotes(dataset)
+        return dataset
     except Exception as error:  # each format, and each compression, has its own
         raise ValueError(
             f"{where}, split {split!r}: {', '.join(names)} must be readable {suffix} in UTF-8 with at least one row, "
@@ -144,6 +148,17 @@ def _columns(file: Path, cells: Mapping[str, Any]) -> list[str]:
     if names.duplicated().any():
         raise ValueError(f"the column {names[names.duplicated()].iloc[0]!r} twice")
     return list(pd.read_csv(file, nrows=0, **cells).columns)
+
+
+def _check_quotes(dataset: Dataset) -> None:
+    """Raise where a quote that is opened and not closed has made one cell of several rows, tabs and all."""
+    for name, column in zip(dataset.column_names, dataset.with_format("arrow")[:].columns, strict=True):
+        swallowed = pc.index(pc.match_substring(column, "\t"), True).as_py()
+        if swallowed >= 0:
+            raise ValueError(
+                f"in row {swallowed + 1} a quote in the column {name!r} that is opened and not closed; write it twice "
+                "and the cell in quotes"
+            )
 
 
 def _cause(error: Exception) -> str:

@@ -58,7 +58,7 @@ class MultiTaskMetrics:
         logits: Any = prediction.predictions
         label_ids: Any = prediction.label_ids
         results: dict[str, float] = {}
-        for task in self.tasks:
+        for task in (task for task in self.tasks if task.name in label_ids):
             labels = label_ids[task.name]
             labelled = labels != IGNORE_INDEX
             if labelled.any():

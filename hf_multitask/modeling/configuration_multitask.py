@@ -115,15 +115,26 @@ class MultiTaskConfig(PretrainedConfig):
         pooling: str = "mean",
         **kwargs: Any,
     ) -> None:
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling must be one of {list(POOLINGS)}, found {pooling!r}. Choose one of these.")
         self.text_config = _text_config(text_config)
         self.pooling = pooling
-        self.tasks = parse_tasks(tasks)
+        self.tasks: list[Task] = list(tasks or ())
+        self.check()
         # PretrainedConfig sets the attention implementation of this config *and of its sub-configs*, to None where it
         # is not given. A live backbone that shares `text_config` would then drop its padding mask without a word.
         kwargs.setdefault("attn_implementation", self.text_config._attn_implementation)
         super().__init__(**kwargs)
+
+    def check(self) -> None:
+        """Check pooling and tasks, and make `Task`s of the tasks' descriptions.
+
+        The model calls it again, because `from_pretrained(..., pooling=...)` changes a finished configuration.
+
+        Raises:
+            ValueError: See the class.
+        """
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {list(POOLINGS)}, found {self.pooling!r}. Choose one of these.")
+        self.tasks = parse_tasks(self.tasks)
 
     @property
     def hidden_size(self) -> int:
@@ -147,7 +158,7 @@ class MultiTaskConfig(PretrainedConfig):
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON-serialisable values, tasks as plain dicts, without paths of this machine."""
         output: dict[str, Any] = super().to_dict()
-        if os.path.isdir(output["text_config"].get("_name_or_path", "")):
+        if os.path.isdir(output["text_config"].get("_name_or_path") or ""):
             del output["text_config"]["_name_or_path"]
         output["tasks"] = [asdict(task) | {"labels": list(task.labels)} for task in self.tasks]
         return output
@@ -223,6 +234,11 @@ def _text_config(config: PretrainedConfig | Mapping[str, Any] | None) -> Pretrai
             "text_config must be the configuration of a backbone that transformers knows, "
             f"found {'none' if config is None else f'model_type {model_type!r}'}. "
             "Pass AutoConfig.from_pretrained(...), or build the model by MultiTaskModel.from_backbone(...)."
+        )
+    if model_type == MultiTaskConfig.model_type:
+        raise ValueError(
+            "The backbone must be a bare encoder, found a multi-task model. Load that by "
+            "MultiTaskModel.from_pretrained(...), and change its tasks by add_task(...) and remove_task(...)."
         )
     # A saved backbone configuration must never bring code, or the consent to run it, of its own.
     values = {key: value for key, value in config.items() if key not in ("auto_map", "trust_remote_code")}

@@ -63,6 +63,7 @@ class MultiTaskModel(PreTrainedModel):
     _supports_attention_backend = True
 
     def __init__(self, config: MultiTaskConfig, backbone: PreTrainedModel | None = None) -> None:
+        config.check()
         super().__init__(config)
         if backbone is None:
             auto_class = _auto_class(config.text_config)
@@ -70,14 +71,14 @@ class MultiTaskModel(PreTrainedModel):
         self.backbone = backbone
         self.heads = nn.ModuleDict({task.name: build_head(task, config.hidden_size) for task in config.tasks})
         self.post_init()
-        self._freeze_unused_modules()
+        freeze_unused_modules(self.backbone)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
         """As [`PreTrainedModel.from_pretrained`]; what no output depends on stays frozen, as in a new model."""
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with `output_loading_info=True`
-        model._freeze_unused_modules()
+        freeze_unused_modules(model.backbone)
         return loaded
 
     @classmethod
@@ -93,14 +94,16 @@ class MultiTaskModel(PreTrainedModel):
             **kwargs: Passed to the backbone's `from_pretrained` (`revision`, `token`, `attn_implementation`, ...).
                 `dtype` is float32 unless given: AdamW on half-precision weights loses small updates.
         """
-        hub_kwargs = {k: kwargs[k] for k in ("revision", "token", "cache_dir", "local_files_only") if k in kwargs}
+        hub_keys = ("revision", "subfolder", "token", "cache_dir", "local_files_only")
+        hub_kwargs = {key: kwargs[key] for key in hub_keys if key in kwargs}
         text_config = PretrainedConfig.get_config_dict(name_or_path, **hub_kwargs)[0]
         probe = MultiTaskConfig(text_config=text_config, tasks=tasks, pooling=pooling)  # before a long download
-        kwargs.setdefault("dtype", torch.float32)
+        if "torch_dtype" not in kwargs:  # the older name of the same argument
+            kwargs.setdefault("dtype", torch.float32)
         backbone = _auto_class(probe.text_config).from_pretrained(name_or_path, **kwargs)
         config = MultiTaskConfig(text_config=backbone.config, tasks=probe.tasks, pooling=pooling, dtype=backbone.dtype)
         model = cls(config, backbone=backbone)
-        model.heads.to(backbone.dtype)
+        model.heads.to(device=backbone.device, dtype=backbone.dtype)
         model.eval()
         return model
 
@@ -151,9 +154,8 @@ class MultiTaskModel(PreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones(hidden_BLD.shape[:2], device=hidden_BLD.device)
         embedding_BD = pool(hidden_BLD, attention_mask, self.config.pooling)
-        embedding_BD = embedding_BD.to(
-            next(self.heads.parameters()).dtype
-        )  # Mamba returns float32 from bfloat16 weights
+        # Mamba returns float32 from bfloat16 weights.
+        embedding_BD = embedding_BD.to(next(self.heads.parameters()).dtype)
         logits = {task.name: self.heads[task.name](embedding_BD) for task in self.config.tasks}
 
         loss, losses = None, None
@@ -205,12 +207,6 @@ class MultiTaskModel(PreTrainedModel):
         kwargs.setdefault("save_original_format", False)
         super().save_pretrained(*args, **kwargs)
 
-    def _freeze_unused_modules(self) -> None:
-        """Frozen rather than deleted, so that checkpoints keep the backbone's own keys."""
-        for path, module in self.backbone.named_modules():
-            if path.rpartition(".")[2] in UNUSED_MODULES:
-                module.requires_grad_(False)
-
     def _check_labels(self, labels: Any) -> None:
         names = [task.name for task in self.config.tasks]
         if not isinstance(labels, Mapping):
@@ -223,6 +219,13 @@ class MultiTaskModel(PreTrainedModel):
             raise ValueError(
                 f"labels must name the model's tasks {names}, found {unknown}. Remove them, or add_task(...)."
             )
+
+
+def freeze_unused_modules(backbone: nn.Module) -> None:
+    """Turn off the gradients of what no output depends on; deleting it would change the checkpoint's keys."""
+    for path, module in backbone.named_modules():
+        if path.rpartition(".")[2] in UNUSED_MODULES:
+            module.requires_grad_(False)
 
 
 def _auto_class(text_config: PretrainedConfig) -> Any:

@@ -35,11 +35,11 @@ def describe_scores(record: RunRecord, split: str) -> str:
     return format_table([f"{split} scores", *METRICS.values(), "Loss"], rows)
 
 
-def describe_samples(samples: Sequence[tuple[str, Mapping[str, Mapping[str, float]]]]) -> str:
+def describe_samples(samples: Sequence[tuple[tuple[str, ...], Mapping[str, Mapping[str, float]]]]) -> str:
     """Each text with its tasks' probabilities, the likeliest label first."""
     blocks = []
     for text, tasks in samples:
-        lines = [f"> {text}"]
+        lines = [f"> {' / '.join(text)}"]
         width = max(len(name) for name in tasks)
         for name, probabilities in tasks.items():
             ranked = sorted(probabilities.items(), key=lambda item: -item[1])

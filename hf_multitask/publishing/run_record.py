@@ -31,7 +31,7 @@ class RunRecord:
         groups: Per parameter group, its name, number of parameters, learning rate and weight decay.
         arguments: The training arguments worth telling.
         results: Per split (train, eval, test), its metrics under their full keys, such as `test_topic_accuracy`.
-        samples: Texts with, per task, the probability of each label.
+        samples: Texts or pairs with, per task, the probability of each label.
     """
 
     name: str
@@ -45,7 +45,7 @@ class RunRecord:
     groups: Sequence[tuple[str, int, float, float]]
     arguments: Mapping[str, Any]
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    samples: Sequence[tuple[str, Mapping[str, Mapping[str, float]]]] = ()
+    samples: Sequence[tuple[tuple[str, ...], Mapping[str, Mapping[str, float]]]] = ()
 
     @property
     def versions(self) -> dict[str, str]:

@@ -10,6 +10,17 @@ from .keys import check_keys
 from .run_settings import RunSettings
 from .yaml_file import parse_yaml, read_yaml
 
+FREE_TEXT = (
+    "backbone",
+    "sample_texts",
+    "output_dir",
+    "run_name",
+    "hub_model_id",
+    "hub_token",
+    "resume_from_checkpoint",
+)
+"""Flags whose values are taken as they stand: paths, names and sentences may look like YAML and are not."""
+
 
 def parse_command_line(words: Sequence[str], default: Path, training_keys: Collection[str]) -> RunSettings:
     """The settings of a run.
@@ -32,8 +43,8 @@ def apply_flags(config: Mapping[str, Any], flags: Sequence[str], training_keys: 
     """`config` with each flag's value in its place.
 
     `--pooling cls` sets a key of the file's top level, `--learning_rate 5e-5` a key of `training`, and a dotted flag
-    any other: `--tasks.topic.loss_weight 2`. Values are YAML; several make a list, none makes `true`; `--key=value`
-    works too.
+    any other: `--tasks.topic.loss_weight 2`. Values are YAML, but for those in `FREE_TEXT`; several make a list, none
+    makes `true`; `--key=value` works too.
 
     Raises:
         ValueError: A flag is unknown, or a word stands before the first flag.
@@ -68,9 +79,12 @@ def _pairs(flags: Sequence[str]) -> list[tuple[str, Any]]:
 
 
 def _value(name: str, words: list[str]) -> Any:
-    values = [parse_yaml(word, f"--{name}") for word in words]
+    free = name.replace("-", "_") in FREE_TEXT
+    values = list(words) if free else [parse_yaml(word, f"--{name}") for word in words]
     if not values:
         return True
+    if name in ("sample_texts", "sample-texts"):
+        return values
     return values[0] if len(values) == 1 else values
 
 

@@ -49,11 +49,17 @@ class MultiTaskTrainingArguments(TrainingArguments):
             # A task without a labelled row in a batch uses no head there. transformers' own default is False with
             # activation checkpointing, which would fail at the step after such a batch.
             self.ddp_find_unused_parameters = True
+        freeze: Any = self.freeze
+        self.freeze = [freeze] if isinstance(freeze, str) else freeze
         super().__post_init__()
         if self.device.type == "cpu":
             self.dataloader_pin_memory = False  # there is nothing to pin for, and torch warns at every epoch
         self._check_numbers()
         self._check_arguments()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The arguments without the token: `Trainer` pickles them into folders that it uploads."""
+        return self.__dict__ | {"hub_token": None}
 
     def _check_numbers(self) -> None:
         for name in ("learning_rate", "head_learning_rate", "embeddings_lr_scale"):
@@ -94,6 +100,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
             _refuse("remove_unused_columns", True, False, "it would remove the rows' targets")
         if self.batch_eval_metrics:
             _refuse("batch_eval_metrics", True, False, "F1 and correlations are not means over batches")
+        if not self.eval_do_concat_batches:
+            _refuse("eval_do_concat_batches", False, True, "metrics are computed over the whole split")
         if self.prediction_loss_only:
             _refuse(
                 "prediction_loss_only", True, False, "evaluation losses are computed from the logits of the whole split"
@@ -111,7 +119,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 "(DataParallel). "
                 "Start with `accelerate launch`, or make one GPU visible by CUDA_VISIBLE_DEVICES=0."
             )
-        if isinstance(self.deepspeed, dict) and "optimizer" in self.deepspeed:
+        if self.deepspeed and self.hf_deepspeed_config.get_value("optimizer") is not None:
             raise ValueError(
                 "The DeepSpeed configuration must not have an 'optimizer', found one: it would drop the layer-wise "
                 "learning "

@@ -82,10 +82,11 @@ def _candidates(model: nn.Module) -> dict[str, list[Parameter]]:
     """Everything that can be named, by its name."""
     groups = named_groups(model)
     backbone = list(find_backbone(model).parameters())
+    in_backbone = {id(parameter) for parameter in backbone}
     heads: dict[str, list[Parameter]] = {}
     for path, parameter in model.named_parameters():
         parts = path.split(".")
-        if "heads" in parts and "backbone" not in parts:
+        if "heads" in parts and id(parameter) not in in_backbone:
             heads.setdefault(f"heads.{parts[parts.index('heads') + 1]}", []).append(parameter)
     return groups | {"backbone": backbone} | heads
 

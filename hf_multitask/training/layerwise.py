@@ -91,8 +91,8 @@ def layerwise_parameter_groups(
     groups: list[dict[str, Any]] = []
     for name, parameters in named_groups(model).items():
         trainable = [parameter for parameter in parameters if parameter.requires_grad]
-        decayed = [p for p in trainable if id(p) not in undecayed and name != "loss"]
-        spared = [p for p in trainable if id(p) in undecayed or name == "loss"]
+        spared = [p for p in trainable if name == "loss" or id(p) in undecayed]
+        decayed = [p for p in trainable if name != "loss" and id(p) not in undecayed]
         for params, decay in ((decayed, weight_decay), (spared, 0.0)):
             if params:
                 rate = rates.get(name, head_learning_rate)

@@ -26,20 +26,21 @@ def claim_output_folder(args: TrainingArguments, overwrite: bool) -> str | None:
     Raises:
         ValueError: A new run's folder holds files, or there is no checkpoint to continue from.
     """
-    folder = Path(str(args.output_dir))
+    folder = Path(str(args.output_dir)).resolve()
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"output_dir must be a folder, found the file {folder}. Choose another --output_dir.")
     checkpoint = _checkpoint(folder, args.resume_from_checkpoint)
     continues = checkpoint is not None and checkpoint.resolve().parent == folder.resolve()
-    if not continues and folder.is_dir() and any(folder.iterdir()) and args.process_index == 0:
+    if not continues and folder.is_dir() and any(folder.iterdir()):
         if not overwrite:
             raise ValueError(
                 f"The output_dir of a new run must be empty or absent, found files in {folder}. Continue that run with "
                 "--resume_from_checkpoint, choose another --output_dir, or move it aside with --overwrite_output_dir."
             )
-        moved = _free_name(folder)
-        folder.rename(moved)
-        logger.warning("The earlier run in %s was moved to %s", folder, moved)
+        if args.process_index == 0:
+            moved = _free_name(folder)
+            folder.rename(moved)
+            logger.warning("The earlier run in %s was moved to %s", folder, moved)
     return None if checkpoint is None else str(checkpoint)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import Trainer
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.trainer_optimizer import is_optimizer_factory
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -15,9 +16,11 @@ from ..data.collation import MultiTaskCollator
 from ..evaluation.metrics import MultiTaskMetrics, evaluation_losses
 from ..modeling.configuration_multitask import Task
 from ..modeling.losses import count_labels, total_loss
+from ..modeling.modeling_multitask import freeze_unused_modules
 from .arguments import MultiTaskTrainingArguments
 from .freezing import GradualUnfreezing, freeze
-from .layerwise import format_groups, layerwise_parameter_groups
+from .layerwise import find_backbone, format_groups, layerwise_parameter_groups, named_groups
+from .loss_log import TaskLossLog
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +77,34 @@ class MultiTaskTrainer(Trainer):
             compute_metrics=compute_metrics or MultiTaskMetrics(tasks),
             **kwargs,
         )
+        freeze_unused_modules(find_backbone(self.model))  # adapters may have been put there
         if args.freeze:
             freeze(self.model, args.freeze)
+        elif not any(parameter.requires_grad for parameter in named_groups(self.model).get("heads", [])):
+            logger.warning(
+                "No task head is trainable. With peft, name them: modules_to_save=%s",
+                [f"heads.{t.name}" for t in tasks],
+            )
         if args.gradual_unfreezing_steps:
             self.add_callback(GradualUnfreezing(args.gradual_unfreezing_steps))
-        self._task_losses: dict[str, Tensor] = {}
-        self._task_steps: dict[str, int] = {}
+        self._tasks = [task.name for task in tasks]
+        self._losses = TaskLossLog(args.device)
         self._group_rates: dict[str, float] = {}
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As [`Trainer.train`].
+
+        Raises:
+            ValueError: The model's tasks are not those it had when the Trainer was made.
+        """
+        tasks = [task.name for task in self.model.config.tasks]
+        if tasks != self._tasks:
+            raise ValueError(
+                f"The model's tasks must be those it had when the Trainer was made, {self._tasks}, found {tasks}. "
+                "Make a new MultiTaskTrainer after add_task or remove_task."
+            )
+        self._losses.clear()
+        return super().train(*args, **kwargs)
 
     def parameter_groups(self, model: nn.Module | None = None) -> list[dict[str, Any]]:
         """The optimizer's parameter groups at their base rates; see [`layerwise_parameter_groups`]."""
@@ -125,14 +149,13 @@ class MultiTaskTrainer(Trainer):
         """As [`Trainer.compute_loss`], remembering each task's loss for the logs."""
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
-            for name, task_loss in outputs["losses"].items():
-                self._task_losses[name] = self._task_losses.get(name, 0.0) + task_loss.detach()
+            self._losses.add(outputs["losses"])
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As [`Trainer.log`]; the logs of training steps also hold `loss/<task>` and `lr/<group>`."""
-        if "loss" in logs and self._task_steps:
-            logs |= self._mean_task_losses()
+        if "loss" in logs:
+            logs |= {f"loss/{name}": loss for name, loss in self._losses.means(self._sum_over_processes).items()}
             logs |= {f"lr/{name}": rate for name, rate in self._group_rates.items()}
         super().log(logs, start_time)
 
@@ -153,47 +176,42 @@ class MultiTaskTrainer(Trainer):
         return output
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
-        """The micro-batches of one effective batch and, per task that has any, its labelled rows over all processes.
-
-        Raises:
-            ValueError: No row of the effective batch is labelled for a task with a loss.
-        """
+        """The micro-batches of one effective batch and, per task that has any, its labelled rows over all processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if not batches:
-            return batches, None
+        counts = self._labelled_rows(batches, device)
+        if self._has_loss(counts):
+            self._losses.begin_batch(counts)
+        return batches, counts
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """As [`Trainer.training_step`]; an effective batch without a label for a task with a loss changes nothing."""
+        if self._has_loss(num_items_in_batch):
+            loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+            return loss
+        logger.warning("Step %d: no row has a label for a task with a loss; nothing is learned", self.state.global_step)
+        return torch.zeros((), device=self.args.device)
+
+    def _labelled_rows(self, batches: list[Any], device: torch.device) -> dict[str, Tensor]:
+        """Per task that has any, the labelled rows of `batches` in all processes, which so agree on the heads used."""
         tasks: list[Task] = self.model.config.tasks
         counts_T = torch.zeros(len(tasks), dtype=torch.int64, device=device)
         for labels in (batch.get("labels", {}) for batch in batches):
             for index, task in enumerate(tasks):
                 if task.name in labels:
                     counts_T[index] += count_labels(labels[task.name])
-        if self.args.world_size > 1:
-            counts_T = self.accelerator.reduce(counts_T, "sum")
-        labelled = [task.name for task, count in zip(tasks, counts_T.tolist(), strict=True) if count]
-        if not any(self.model.config.task(name).loss_weight for name in labelled):
-            raise ValueError(
-                "Every training batch must have a label for a task with a loss, found none for "
-                f"{[t.name for t in tasks]} at step {self.state.global_step}. Remove the rows that have no target."
-            )
-        for name in labelled:
-            self._task_steps[name] = self._task_steps.get(name, 0) + 1
-        return batches, {task.name: counts_T[i] for i, task in enumerate(tasks) if task.name in labelled}
+        counts_T = self._sum_over_processes(counts_T)
+        return {task.name: counts_T[i] for i, (task, n) in enumerate(zip(tasks, counts_T.tolist(), strict=True)) if n}
+
+    def _has_loss(self, counts: Mapping[str, Tensor]) -> bool:
+        """Whether one of the tasks counted has a weight in the loss."""
+        return any(self.model.config.task(name).loss_weight for name in counts)
 
     def _get_num_items_in_batch(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: `get_batch_samples` counts, per task and for training only; `Trainer` would count one tensor."""
 
-    def _mean_task_losses(self) -> dict[str, float]:
-        """Per task, the mean of its losses over the effective batches since the last call that had labels for it."""
-        names = sorted(self._task_steps)
-        nothing = torch.zeros((), device=self.args.device)
-        sums_T = torch.stack([self._task_losses.get(name, nothing) for name in names])
-        if self.args.world_size > 1:  # each process holds the part of its own rows
-            sums_T = self.accelerator.reduce(sums_T, "sum")
-        means = {
-            f"loss/{name}": loss / self._task_steps[name] for name, loss in zip(names, sums_T.tolist(), strict=True)
-        }
-        self._task_losses, self._task_steps = {}, {}
-        return means
+    def _sum_over_processes(self, values: Tensor) -> Tensor:
+        reduced: Tensor = self.accelerator.reduce(values, "sum") if self.args.world_size > 1 else values
+        return reduced
 
     def _get_learning_rate(self) -> float:
         """As [`Trainer._get_learning_rate`], remembering every group's rate at the step just made."""
@@ -201,6 +219,35 @@ class MultiTaskTrainer(Trainer):
         self._group_rates = {group["name"]: group["lr"] for group in optimizer.param_groups if "name" in group}
         rate: float = super()._get_learning_rate()
         return rate
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """As [`Trainer._load_from_checkpoint`].
+
+        Raises:
+            ValueError: The checkpoint's tasks, labels or pooling are others: its heads would answer other questions.
+        """
+        if (Path(resume_from_checkpoint) / "config.json").is_file():
+            config = type(self.model.config).from_pretrained(resume_from_checkpoint)
+            saved, wanted = (
+                (c.pooling, [(task.name, task.labels) for task in c.tasks]) for c in (config, self.model.config)
+            )
+            if saved != wanted:
+                raise ValueError(
+                    f"A resumed run must have the pooling, tasks and labels of its checkpoint, {saved}, found "
+                    f"{wanted}. Restore them in the configuration, or start a new run."
+                )
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """As [`Trainer.create_model_card`], but a card that exists is kept."""
+        if not (Path(self.args.output_dir or ".") / "README.md").exists():
+            super().create_model_card(*args, **kwargs)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """As [`Trainer._push_from_checkpoint`], which copies no code beside the weights."""
+        if self.is_world_process_zero():
+            custom_object_save(self.accelerator.unwrap_model(self.model), self.args.output_dir or ".")
+        super()._push_from_checkpoint(checkpoint_folder)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """As [`Trainer._save`], without the pickled arguments: they hold `hub_token`, and loading them runs code."""
