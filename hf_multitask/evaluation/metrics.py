@@ -32,10 +32,12 @@ class ClassificationMetrics(evaluate.Metric):  # type: ignore[misc]  # evaluate 
         )
 
     def _compute(self, predictions: NDArray[np.int64], references: NDArray[np.int64]) -> dict[str, float]:
+        # Where there is but one class, 0 is scikit-learn's value too, which comes with a warning about its matrix.
+        one_class = len(np.union1d(references, predictions)) == 1
         return {
             "accuracy": float(accuracy_score(references, predictions)),
             "f1_macro": float(f1_score(references, predictions, average="macro", zero_division=0.0)),
-            "matthews_correlation": float(matthews_corrcoef(references, predictions)),
+            "matthews_correlation": 0.0 if one_class else float(matthews_corrcoef(references, predictions)),
         }
 
 
