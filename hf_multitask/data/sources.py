@@ -1,5 +1,6 @@
 """From files or a Hub dataset to raw rows, split by split."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,9 @@ def _options(files: list[Path], suffix: str) -> dict[str, Any]:
         columns = [_columns(file, cells) for file in files]
         if any(set(names) != set(columns[0]) for names in columns):
             raise ValueError(f"different columns, {' and '.join(map(str, columns))}")
-        return cells | {"features": Features({name: Value("string") for name in columns[0]})}
+        # In one chunk: of a chunk whose first row is longer than the header, pandas before 3.1 shifts every row.
+        features = Features({name: Value("string") for name in columns[0]})
+        return cells | {"features": features, "chunksize": sys.maxsize}
     return {"encoding": encoding} if BUILDERS[suffix] == "json" else {}
 
 

@@ -46,9 +46,13 @@ def build(cls: type[T], values: Any, where: str) -> T:
 
 
 def _check_type(key: str, value: Any, kind: Any) -> None:
+    annotation = inspect.formatannotation(kind)
     try:
         type_validator(key, value, kind)
+        # In Python, and to the validator of older huggingface_hub releases, True is an int.
+        if "int" in annotation and any(
+            isinstance(item, bool) for item in (value if isinstance(value, list) else [value])
+        ):
+            raise TypeError("bool is no int")
     except TypeError as error:
-        raise ValueError(
-            f"{key} must be {inspect.formatannotation(kind)}, found {value!r}. Correct it in the configuration."
-        ) from error
+        raise ValueError(f"{key} must be {annotation}, found {value!r}. Correct it in the configuration.") from error
