@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import ARCHITECTURES, TASKS, tiny_model, token_ids
+from safetensors.torch import load_file
 from transformers import AutoModel
 
 from hf_multitask import MultiTaskModel
@@ -108,6 +109,15 @@ def test_gradient_reaches_every_trainable_parameter_that_is_read(model_type: str
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     unread = {name for name in trainable if model_type in UNREAD and re.search(UNREAD[model_type], name)}
     assert {name for name, parameter in trainable.items() if parameter.grad is None} == unread
+
+
+@pytest.mark.parametrize("model_type", sorted({"bert", "nomic_bert", "gte", "jina_embeddings_v3"} & set(ARCHITECTURES)))
+def test_weights_on_disk_have_the_models_own_names_which_a_resuming_trainer_needs(
+    model_type: str, tmp_path: Path
+) -> None:
+    model = tiny_model(model_type)
+    model.save_pretrained(tmp_path)
+    assert load_file(tmp_path / "model.safetensors").keys() == model.state_dict().keys()
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)

@@ -50,7 +50,9 @@ def test_a_task_that_only_one_process_has_labels_for_is_trained_exactly(tmp_path
     torch.testing.assert_close(numbers["loss/sentiment"], expected[1]["loss/sentiment"], rtol=1e-5, atol=0)
 
 
-def test_a_task_absent_everywhere_gets_no_gradient_in_any_process(tmp_path, one_batch):
+def test_a_task_absent_everywhere_gets_no_gradient_in_any_process_even_with_activation_checkpointing(
+    tmp_path, one_batch
+):
     gradients, numbers = run(tmp_path / "run", 8, 1, processes=2, extra="absent")
     assert "heads.topic.weight" in gradients
     assert "heads.sentiment.weight" not in gradients
