@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from architectures import tiny_model
 from conftest import TASKS, tiny_bert
 
 from hf_multitask import layerwise_parameter_groups
@@ -45,3 +46,25 @@ def test_the_table_names_every_group_with_its_size():
     assert cells[0] == ["group", "parameters", "learning rate", "weight decay"]
     assert ["heads", "80", "0.0001", "0.01"] in cells  # (3 + 2) x 16 weights
     assert ["heads", "5", "0.0001", "0"] in cells
+
+
+class Wrapped(torch.nn.Module):
+    """Puts a module where FSDP1 puts it, with its name in the path of every parameter."""
+
+    def __init__(self, module):
+        super().__init__()
+        self._fsdp_wrapped_module = module
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # DeBERTa in 5.17
+@pytest.mark.parametrize("model_type", ["bert", "deberta-v2"])  # the overrides of deberta-v2 go by path
+def test_the_groups_are_the_same_under_the_names_of_fsdp1(model_type):
+    model = tiny_model(model_type)
+    plain = {name: [id(p) for p in parameters] for name, parameters in named_groups(model).items()}
+    encoder = model.backbone.encoder
+    encoder.layer = torch.nn.ModuleList([Wrapped(layer) for layer in encoder.layer])
+    model.backbone.encoder = Wrapped(encoder)
+    wrapped = Wrapped(model)
+    assert all("_fsdp_wrapped_module" in name for name, _ in wrapped.named_parameters())
+    found = {name: [id(p) for p in parameters] for name, parameters in named_groups(wrapped).items()}
+    assert {name: set(ids) for name, ids in found.items()} == {name: set(ids) for name, ids in plain.items()}
