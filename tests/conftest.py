@@ -24,7 +24,7 @@ WORDS += ["was", "great", "dull", "fire", "team", "win", "lost", "today"]
 
 
 @pytest.fixture(autouse=True)
-def _seeded(tmp_path_factory, monkeypatch):
+def _seeded():
     torch.set_num_threads(1)
     set_seed(0)
 

@@ -29,8 +29,7 @@ def freeze(model: nn.Module, patterns: list[str]) -> None:
             if name not in candidates:
                 raise ValueError(
                     f"freeze: every pattern must name a part of the model, one of {list(candidates)} or a range such "
-                    "as "
-                    f"'layers.0-3', found {pattern!r}. Correct it, or remove it."
+                    f"as 'layers.0-3', found {pattern!r}. Correct it, or remove it."
                 )
             for parameter in candidates[name]:
                 parameter.requires_grad_(False)

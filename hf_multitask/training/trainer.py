@@ -65,8 +65,8 @@ class MultiTaskTrainer(Trainer):
         if model is None or kwargs.get("compute_loss_func") is not None:
             raise ValueError(
                 "MultiTaskTrainer needs a model and computes its losses itself, found model=None or a "
-                "compute_loss_func. "
-                "Pass model=MultiTaskModel.from_backbone(...), and weights in the tasks' loss_weight."
+                "compute_loss_func. Pass model=MultiTaskModel.from_backbone(...), and weights in the tasks' "
+                "loss_weight."
             )
         tasks = model.config.tasks
         super().__init__(
