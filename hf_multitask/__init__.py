@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, AutoModel
 
-from .modeling.configuration_multitask import MultiTaskConfig, Task
+from .modeling.configuration_multitask import MultiTaskConfig
 from .modeling.modeling_multitask import MultiTaskModel, MultiTaskOutput
+from .modeling.task import Head, Task
 
 if TYPE_CHECKING:
     from .data.collation import MultiTaskCollator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GradualUnfreezing",
+    "Head",
     "MultiTaskCollator",
     "MultiTaskConfig",
     "MultiTaskMetrics",

@@ -36,7 +36,7 @@ def task(**overrides):
         ([task(loss_weight=0)], "loss_weight above 0"),
         ([task(problem_type="ranking")], "problem_type must be one of .*, found 'ranking'"),
         ([task(color="red")], "keys must be among .*, found \\['color'\\]"),
-        ([{"name": "topic"}], "\\['labels'\\] must be given"),
+        ([{"name": "topic"}], "at least two labels, found \\[\\]"),
         (["topic"], "must be described by a mapping"),
     ],
 )

@@ -1,6 +1,6 @@
 """The model: backbone -> pooling -> heads -> losses.
 
-Letters of the shapes: B texts, L tokens (padding included), D hidden size, C labels of a task.
+Letters of the shapes: B texts, L tokens (padding included), D hidden size, C outputs of a task, S second texts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,16 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForTextEncoding, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from .configuration_multitask import MultiTaskConfig, parse_tasks
+from .backbone import auto_class, freeze_unused_modules
+from .configuration_multitask import MultiTaskConfig
+from .decoding import decide, probabilities
 from .heads import build_head
 from .losses import task_losses, total_loss
+from .pairs import pair_logits, stack_texts
 from .pooling import pool
-
-UNUSED_MODULES = ("pooler", "contact_head")
-"""Names of backbone modules that nothing here reads: their output is not the last hidden state."""
+from .task import parse_tasks
 
 
 @dataclass
@@ -27,8 +28,9 @@ class MultiTaskOutput(ModelOutput):
 
     Args:
         loss: Weighted sum of `losses`, 0-d float32; 0 without a graph where no row is labelled. With `labels` only.
-        logits: Per task, (B, C).
-        losses: Per task with labelled rows, its mean loss, 0-d float32, without its weight. With `labels` only.
+        logits: Per task, (B, C), or (B, L, C) of a token classification: scores before the softmax or sigmoid, for a
+            regression values in the user's units, for a similarity cosines (NaN where a text has no partner).
+        losses: Per task with targets, its mean loss, 0-d float32, without its weight. With `labels` only.
         sentence_embedding: (B, D).
         hidden_states: The backbone's, each (B, L, D), when asked for.
         attentions: The backbone's, each (B, heads, L, L), when asked for.
@@ -66,10 +68,11 @@ class MultiTaskModel(PreTrainedModel):
         config.check()
         super().__init__(config)
         if backbone is None:
-            auto_class = _auto_class(config.text_config)
-            backbone = auto_class.from_config(config.text_config, trust_remote_code=False)
+            backbone = auto_class(config.text_config).from_config(config.text_config, trust_remote_code=False)
         self.backbone = backbone
-        self.heads = nn.ModuleDict({task.name: build_head(task, config.hidden_size) for task in config.tasks})
+        self.heads = nn.ModuleDict(
+            {task.name: build_head(task, config.hidden_size) for task in config.tasks if task.has_head}
+        )
         self.post_init()
         freeze_unused_modules(self.backbone)
 
@@ -100,7 +103,7 @@ class MultiTaskModel(PreTrainedModel):
         probe = MultiTaskConfig(text_config=text_config, tasks=tasks, pooling=pooling)  # before a long download
         if "torch_dtype" not in kwargs:  # the older name of the same argument
             kwargs.setdefault("dtype", torch.float32)
-        backbone = _auto_class(probe.text_config).from_pretrained(name_or_path, **kwargs)
+        backbone = auto_class(probe.text_config).from_pretrained(name_or_path, **kwargs)
         config = MultiTaskConfig(text_config=backbone.config, tasks=probe.tasks, pooling=pooling, dtype=backbone.dtype)
         model = cls(config, backbone=backbone)
         model.heads.to(device=backbone.device, dtype=backbone.dtype)
@@ -114,6 +117,10 @@ class MultiTaskModel(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        pair_input_ids: Tensor | None = None,
+        pair_attention_mask: Tensor | None = None,
+        pair_rows: Tensor | None = None,
+        sentence_embedding: Tensor | None = None,
         labels: Mapping[str, Tensor] | None = None,
         num_items_in_batch: Mapping[str, Tensor] | None = None,
         output_hidden_states: bool | None = None,
@@ -128,8 +135,15 @@ class MultiTaskModel(PreTrainedModel):
             token_type_ids: (B, L) int64, for backbones that tell the two texts of a pair apart by it.
             position_ids: (B, L) int64, for backbones that take it.
             inputs_embeds: (B, L, D), in place of `input_ids`.
-            labels: Per task, (B,) int64; -100 where a row has no target. Tasks may be left out.
-            num_items_in_batch: Per task, the labelled rows of the whole effective batch; see [`task_losses`].
+            pair_input_ids: (S, L) int64, the second texts of similarity tasks; any length.
+            pair_attention_mask: (S, L), as `attention_mask`.
+            pair_rows: (S,) int64, the first text that each second text belongs to; each to its own by default.
+            sentence_embedding: (B, D), embeddings computed earlier, in place of all of the above. Tasks that read
+                tokens or pairs then have no logits.
+            labels: Per task, (B,) int64, or (B, L) of a token classification, -100 where there is no target; float
+                (B, C) or, with one output, (B,) for the kinds whose answers are numbers or any number of labels, NaN
+                where there is none. Tasks may be left out.
+            num_items_in_batch: Per task, the targets of the whole effective batch; see [`task_losses`].
             output_hidden_states: Whether to return the backbone's hidden states.
             output_attentions: Whether to return the backbone's attentions.
             return_dict: `False` returns a tuple.
@@ -137,26 +151,28 @@ class MultiTaskModel(PreTrainedModel):
         Raises:
             ValueError: `labels` is no mapping, or names a task the model does not have.
         """
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "inputs_embeds": inputs_embeds,
-            "output_hidden_states": output_hidden_states,
-            "output_attentions": output_attentions,
-        }
-        inputs = {name: value for name, value in inputs.items() if value is not None}
-        if hasattr(self.config.text_config, "use_cache"):
-            inputs["use_cache"] = False  # a decoder would build a key/value cache that nothing reads
-        encoded = self.backbone(**inputs, return_dict=True)
-        hidden_BLD = encoded.last_hidden_state
-        if attention_mask is None:
-            attention_mask = torch.ones(hidden_BLD.shape[:2], device=hidden_BLD.device)
-        embedding_BD = pool(hidden_BLD, attention_mask, self.config.pooling)
-        # Mamba returns float32 from bfloat16 weights.
-        embedding_BD = embedding_BD.to(next(self.heads.parameters()).dtype)
-        logits = {task.name: self.heads[task.name](embedding_BD) for task in self.config.tasks}
+        encoded: Any = {}
+        hidden_BLD = second_SD = None
+        if sentence_embedding is None:
+            inputs = {
+                "input_ids": input_ids,
+                "attention_mask": attention_mask,
+                "token_type_ids": token_type_ids,
+                "position_ids": position_ids,
+                "inputs_embeds": inputs_embeds,
+            }
+            pairs = {"input_ids": pair_input_ids, "attention_mask": pair_attention_mask}
+            encoded, hidden_BLD, mask_BL = self._encode(inputs, pairs, output_hidden_states, output_attentions)
+            sentence_embedding = pool(hidden_BLD, mask_BL, self.config.pooling)
+            # Mamba returns float32 from bfloat16 weights.
+            sentence_embedding = sentence_embedding.to(next(self.heads.parameters(), sentence_embedding).dtype)
+            if pair_input_ids is not None:
+                count = len(sentence_embedding) - len(pair_input_ids)
+                if pair_rows is None:
+                    pair_rows = torch.arange(len(pair_input_ids), device=pair_input_ids.device)
+                hidden_BLD = hidden_BLD[:count, : None if input_ids is None else input_ids.shape[1]]
+                sentence_embedding, second_SD = sentence_embedding[:count], sentence_embedding[count:]
+        logits = self._logits(hidden_BLD, sentence_embedding, second_SD, pair_rows)
 
         loss, losses = None, None
         if labels is not None:
@@ -164,27 +180,76 @@ class MultiTaskModel(PreTrainedModel):
             losses = task_losses(self.config.tasks, logits, labels, num_items_in_batch)
             loss = total_loss(self.config.tasks, losses)
             if loss is None:
-                loss = torch.zeros((), device=embedding_BD.device)
+                loss = torch.zeros((), device=sentence_embedding.device)
         output = MultiTaskOutput(
             loss=loss,
             logits=logits,
             losses=losses,
-            sentence_embedding=embedding_BD,
+            sentence_embedding=sentence_embedding,
             hidden_states=encoded.get("hidden_states"),
             attentions=encoded.get("attentions"),
         )
         return output.to_tuple() if return_dict is False else output
 
+    def _encode(
+        self, inputs: dict[str, Any], pairs: dict[str, Any], output_hidden_states: Any, output_attentions: Any
+    ) -> tuple[Any, Tensor, Tensor]:
+        """The backbone's output, its last hidden state (B + S, L, D) and the mask (B + S, L), in one call."""
+        present = {name: value for name, value in inputs.items() if value is not None}
+        if pairs["input_ids"] is not None:
+            if "input_ids" not in present:
+                raise ValueError("pair_input_ids need input_ids beside them, found none. Pass both as token ids.")
+            for texts in (present, pairs):
+                if texts.get("attention_mask") is None:
+                    texts["attention_mask"] = torch.ones_like(texts["input_ids"])
+            present = stack_texts(present, pairs, self.config.text_config.pad_token_id or 0)
+        options = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        options = {name: value for name, value in options.items() if value is not None}
+        if hasattr(self.config.text_config, "use_cache"):
+            options["use_cache"] = False  # a decoder would build a key/value cache that nothing reads
+        encoded = self.backbone(**present, **options, return_dict=True)
+        hidden_BLD = encoded.last_hidden_state
+        mask_BL = present.get("attention_mask")
+        if mask_BL is None:
+            mask_BL = torch.ones(hidden_BLD.shape[:2], device=hidden_BLD.device)
+        return encoded, hidden_BLD, mask_BL
+
+    def _logits(
+        self, hidden_BLD: Tensor | None, embedding_BD: Tensor, second_SD: Tensor | None, pair_rows: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Per task, its logits from what it reads; without tokens, for the tasks that read the embedding alone."""
+        logits = {}
+        for task in self.config.tasks:
+            if not task.has_head:
+                if hidden_BLD is not None:
+                    logits[task.name] = pair_logits(embedding_BD, second_SD, pair_rows)
+            elif not task.reads_tokens:
+                logits[task.name] = self.heads[task.name](embedding_BD)
+            elif hidden_BLD is not None:
+                logits[task.name] = self.heads[task.name](hidden_BLD.to(embedding_BD.dtype))
+        return logits
+
+    def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Per task with labels, the calibrated probability of each; see [`decoding.probabilities`]."""
+        tasks = [task for task in self.config.tasks if task.labels and task.problem_type != "regression"]
+        return {task.name: probabilities(task, logits[task.name]) for task in tasks if task.name in logits}
+
+    def decide(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Per task, its answers: indices of labels, which labels apply, or numbers; see [`decoding.decide`]."""
+        return {task.name: decide(task, logits[task.name]) for task in self.config.tasks if task.name in logits}
+
     def add_task(self, task: Any) -> None:
-        """Give the model one more task, with a new head; every other task's logits stay bit-equal.
+        """Give the model one more task, with a new head if it has one; every other task's logits stay bit-equal.
 
         Args:
             task: A mapping with at least 'name' and 'labels', or a `Task`.
         """
         self.config.tasks = parse_tasks([*self.config.tasks, task])
         new_task = self.config.tasks[-1]
+        if not new_task.has_head:
+            return
         head = build_head(new_task, self.config.hidden_size).apply(self._init_weights)
-        reference = next(self.heads.parameters())
+        reference = next(self.parameters())
         self.heads[new_task.name] = head.to(device=reference.device, dtype=reference.dtype)
 
     def remove_task(self, name: str) -> None:
@@ -196,7 +261,8 @@ class MultiTaskModel(PreTrainedModel):
         removed = self.config.task(name)
         remaining = [task for task in self.config.tasks if task is not removed]
         self.config.tasks = parse_tasks(remaining)
-        del self.heads[name]
+        if name in self.heads:
+            del self.heads[name]
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Save the model with its code; as [`PreTrainedModel.save_pretrained`], but with this model's own weight names.
@@ -219,16 +285,3 @@ class MultiTaskModel(PreTrainedModel):
             raise ValueError(
                 f"labels must name the model's tasks {names}, found {unknown}. Remove them, or add_task(...)."
             )
-
-
-def freeze_unused_modules(backbone: nn.Module) -> None:
-    """Turn off the gradients of what no output depends on; deleting it would change the checkpoint's keys."""
-    for path, module in backbone.named_modules():
-        if path.rpartition(".")[2] in UNUSED_MODULES:
-            module.requires_grad_(False)
-
-
-def _auto_class(text_config: PretrainedConfig) -> Any:
-    """`AutoModelForTextEncoding` for encoder-decoders such as T5, whose `AutoModel` would want decoder inputs."""
-    text_encoders = AutoModelForTextEncoding._model_mapping
-    return AutoModelForTextEncoding if type(text_config) in text_encoders else AutoModel
