@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from hf_multitask import MultiTaskCollator
+from hf_multitask import MultiTaskCollator, Task
 
-TASKS = ["topic", "mood"]
+TASKS = [Task(name="topic", labels=("a", "b", "c")), Task(name="mood", labels=("bad", "good"))]
 TOKENIZER = make_tokenizer()
 COLLATE = MultiTaskCollator(TOKENIZER, TASKS)
 
@@ -44,7 +44,10 @@ def test_tokens_and_labels_of_every_row_are_recoverable_from_the_batch(rows):
     recovered = [
         (
             batch["input_ids"][index][batch["attention_mask"][index].bool()].tolist(),
-            *(None if batch["labels"][task][index] == -100 else batch["labels"][task][index].item() for task in TASKS),
+            *(
+                None if batch["labels"][task.name][index] == -100 else batch["labels"][task.name][index].item()
+                for task in TASKS
+            ),
         )
         for index in range(len(rows))
     ]
@@ -63,7 +66,7 @@ def test_padding_goes_to_the_right_whatever_the_tokenizer_prefers(side):
 
 def test_every_task_is_in_every_batch():
     labels = COLLATE([row([1], topic=2), row([2], topic=None)])["labels"]
-    assert list(labels) == TASKS
+    assert list(labels) == ["topic", "mood"]
     assert_close(labels["topic"], torch.tensor([2, -100]))
     assert_close(labels["mood"], torch.tensor([-100, -100]))
 
@@ -99,9 +102,103 @@ def test_no_tokenizer_is_refused():
 def test_a_target_that_is_no_index_is_refused(tokenizer, target):
     rows = [{"input_ids": [2, 4, 3], "targets": {"topic": target}}]
     with pytest.raises(ValueError, match="Task 'topic': a target must be the index of a label, found"):
-        MultiTaskCollator(tokenizer, ["topic"])(rows)
+        MultiTaskCollator(tokenizer, TASKS)(rows)
 
 
 def test_a_row_without_targets_beside_one_with_some_has_no_label(tokenizer):
     rows = [{"input_ids": [2, 4, 3], "targets": {"topic": 1}}, {"input_ids": [2, 4, 3]}]
-    assert MultiTaskCollator(tokenizer, ["topic"])(rows)["labels"]["topic"].tolist() == [1, -100]
+    assert MultiTaskCollator(tokenizer, TASKS)(rows)["labels"]["topic"].tolist() == [1, -100]
+
+
+KINDS = [
+    Task(name="topics", problem_type="multi_label_classification", labels=("a", "b", "c")),
+    Task(name="price", problem_type="regression"),
+    Task(name="alike", problem_type="similarity"),
+    Task(name="names", problem_type="token_classification", labels=("O", "PER")),
+]
+FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+KIND_TARGETS = st.fixed_dictionaries(
+    {
+        "topics": st.none() | st.lists(st.sampled_from([0.0, 1.0]), min_size=3, max_size=3),
+        "price": st.none() | st.lists(FINITE, min_size=1, max_size=1),
+        "alike": st.none() | st.lists(st.floats(0, 1, width=32), min_size=1, max_size=1),
+    }
+)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), KIND_TARGETS, st.booleans(), st.booleans()), min_size=1, max_size=6))
+def test_targets_of_every_kind_and_second_texts_are_recoverable_from_the_batch(rows):
+    given = []
+    for length, targets, has_names, has_second in rows:
+        names = [index % 2 for index in range(length)] if has_names else None
+        made = row(list(range(4, 4 + length)), **targets, names=names)
+        given.append(made | {"pair_input_ids": [7] * length if has_second else None})
+    batch = MultiTaskCollator(TOKENIZER, KINDS)(given)
+    length = batch["input_ids"].shape[1]
+    for index, made in enumerate(given):
+        for name, size in (("topics", 3), ("price", 1), ("alike", 1)):
+            found = batch["labels"][name][index]
+            assert (found.dtype, found.shape) == (torch.float32, (size,))
+            target = made["targets"][name]
+            assert found.isnan().all() if target is None else found.tolist() == target
+        names = made["targets"]["names"]
+        padded = [-100] * length if names is None else names + [-100] * (length - len(names))
+        assert batch["labels"]["names"][index].tolist() == padded
+    seconds = [made["pair_input_ids"] for made in given if made["pair_input_ids"]]
+    if not seconds:
+        assert not {"pair_input_ids", "pair_attention_mask", "pair_rows"} & set(batch)
+        return
+    assert batch["pair_rows"].tolist() == [index for index, made in enumerate(given) if made["pair_input_ids"]]
+    masks = batch["pair_attention_mask"].bool()
+    assert [ids[mask].tolist() for ids, mask in zip(batch["pair_input_ids"], masks, strict=True)] == seconds
+
+
+def test_one_number_may_stand_by_itself():
+    batch = MultiTaskCollator(TOKENIZER, KINDS)([row([1], price=2.5)])
+    assert batch["labels"]["price"].tolist() == [[2.5]]
+
+
+def test_an_unknown_number_is_nan_and_the_others_are_kept():
+    batch = MultiTaskCollator(TOKENIZER, KINDS)([row([1], topics=[1.0, float("nan"), None])])
+    assert batch["labels"]["topics"].isnan().tolist() == [[False, True, True]]
+
+
+def test_rows_of_embeddings_need_no_tokens():
+    rows = [{"sentence_embedding": [0.5, 1.0], "targets": {"price": [1.0]}}] * 2
+    batch = MultiTaskCollator(TOKENIZER, KINDS)(rows)
+    assert set(batch) == {"sentence_embedding", "labels"}
+    assert_close(batch["sentence_embedding"], torch.tensor([[0.5, 1.0]] * 2))
+    assert batch["labels"]["price"].tolist() == [[1.0], [1.0]]
+
+
+def test_embeddings_of_some_rows_only_are_refused():
+    with pytest.raises(ValueError, match="must have a sentence_embedding, or none, found it in 1 of 2"):
+        MultiTaskCollator(TOKENIZER, KINDS)([{"sentence_embedding": [0.5]}, row([1])])
+
+
+def test_row_ids_are_kept_where_rows_have_them():
+    batch = COLLATE([row([1]) | {"row": "news/train/3"}, row([2]) | {"row": "news/train/1"}])
+    assert batch["row_ids"] == ["news/train/3", "news/train/1"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ({"topics": [1.0, 0.0]}, "Task 'topics': a target must be a list of 3 numbers, .* found"),
+        ({"topics": "abc"}, "Task 'topics': a target must be a list of 3 numbers, .* found 'abc'"),
+        ({"price": ["1"]}, "Task 'price': a target must be a list of 1 numbers, .* found"),
+        ({"price": [float("inf")]}, "Task 'price': a target must be finite, found"),
+        ({"names": [0]}, "Task 'names': a target must be a list with a label index for each of the 3 tokens, .* found"),
+        ({"names": 1}, "Task 'names': a target must be a list with a label index for each of the 3 tokens, .* found 1"),
+        ({"names": [0, 1, 2]}, "Task 'names': a target must be the index of one of 2 labels, found 2"),
+    ],
+)
+def test_targets_of_the_wrong_type_or_length_are_refused(targets, message):
+    with pytest.raises(ValueError, match=message):
+        MultiTaskCollator(TOKENIZER, KINDS)([row([4, 5, 6], **targets)])
+
+
+@pytest.mark.parametrize("target", [3, -1])
+def test_an_index_without_a_label_is_refused(target):
+    with pytest.raises(ValueError, match=f"Task 'topic': .* index of one of 3 labels, found {target}"):
+        COLLATE([row([1], topic=target)])

@@ -1,13 +1,14 @@
 """A row keeps its text, and the index of its own label for every task; anything else is refused with its place."""
 
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_multitask import Task
-from hf_multitask.data.mapping import check_columns, infer_labels, map_rows
-from hf_multitask.settings.run_settings import DatasetSettings
+from hf_multitask.data.mapping import check_columns, forms_of, map_rows
+from hf_multitask.data.skipped_rows import check_none_skipped
+from hf_multitask.settings.dataset_settings import DatasetSettings
 
 TOPIC = Task(name="topic", labels=("News", "Opinion"))
 MOOD = Task(name="mood", labels=("bad", "good"))
@@ -16,18 +17,21 @@ ONLY_TOPIC = DatasetSettings(path="x", text="text", targets={"topic": "topic"})
 WHERE = "dataset 'news', split 'train'"
 
 
+def usable(rows: Dataset, dataset: DatasetSettings, tasks) -> list[dict]:
+    """The mapped rows, without what tells where they are from; all must be usable."""
+    found, skipped = map_rows(rows, dataset, tasks, "news", "train")
+    check_none_skipped(skipped)
+    return [dict(row) for row in found.remove_columns("row")]
+
+
 def mapped(columns: dict, dataset: DatasetSettings = BOTH, tasks=(TOPIC, MOOD)) -> list[dict]:
-    return [dict(row) for row in map_rows(Dataset.from_dict(columns), dataset, tasks, WHERE)]
+    return usable(Dataset.from_dict(columns), dataset, tasks)
 
 
 def topics(values: list, task: Task, features: Features | None = None) -> list[int | None]:
     """The mapped targets of a task whose column holds `values`, and another, which every row is labelled for."""
     rows = Dataset.from_dict({"text": ["a"] * len(values), "topic": values, "mood": ["good"] * len(values)}, features)
-    return [row["targets"]["topic"] for row in map_rows(rows, BOTH, [task, MOOD], WHERE)]
-
-
-def inferred(*values: list, features: Features | None = None) -> list[str]:
-    return infer_labels("topic", [(Dataset.from_dict({"topic": part}, features), "topic", WHERE) for part in values])
+    return [row["targets"]["topic"] for row in usable(rows, BOTH, [task, MOOD])]
 
 
 def test_a_row_becomes_its_text_and_a_target_for_every_task():
@@ -101,46 +105,6 @@ def test_a_class_label_is_found_by_its_name_and_minus_one_is_none():
     assert topics([0, 1, -1, None], Task(name="topic", labels=("a", "b")), features) == [1, 0, None, None]
 
 
-@pytest.mark.parametrize(
-    ("values", "labels"),
-    [
-        (["b", "a", "b", None, " "], ["a", "b"]),
-        ([10, 9, -1, None], ["-1", "9", "10"]),
-        (["10", "9", "-1", ""], ["-1", "9", "10"]),
-        (["1", "01", "2"], ["01", "1", "2"]),
-        ([True, False], ["False", "True"]),
-        (["v1.5", "nan", "inf", "1_0"], ["1_0", "inf", "nan", "v1.5"]),
-    ],
-)
-def test_inferred_labels_are_those_of_the_rows_sorted(values, labels):
-    assert inferred(values) == labels
-
-
-def test_labels_are_inferred_from_all_datasets():
-    assert inferred(["a"], ["b", "a"]) == ["a", "b"]
-
-
-def test_labels_inferred_from_a_class_label_are_its_names():
-    assert inferred([1, 0, -1], features=Features({"topic": ClassLabel(names=["x", "y"])})) == ["x", "y"]
-
-
-@pytest.mark.parametrize("value", ["1.0", "-2.5", ".5", "3.", "1e-05", "2.5e3", 1.0, 2.5])
-def test_a_float_is_no_label_of_a_class_task(value):
-    with pytest.raises(ValueError) as error:
-        inferred([None, value])
-    assert str(error.value).startswith(f"Task 'topic', row 2 of {WHERE}: a label must be a ")
-    assert f"found {value}" in str(error.value)
-    assert "drop the row" in str(error.value)
-
-
-@pytest.mark.parametrize(("values", "found"), [([None, ""], "none"), (["a", "a"], r"\['a'\]")])
-def test_fewer_than_two_labels_are_refused(values, found):
-    with pytest.raises(
-        ValueError, match=rf"Task 'topic': there must be at least two labels, found {found} in .*'news'"
-    ):
-        inferred(values)
-
-
 @pytest.mark.parametrize("value", [1.0, ["News"], {"a": 1}])
 def test_a_cell_that_is_no_label_is_refused_with_task_row_and_dataset(value):
     with pytest.raises(ValueError) as error:
@@ -197,3 +161,92 @@ def test_a_missing_column_is_refused_with_its_use(columns, use):
     rows = Dataset.from_dict({column: ["a"] for column in columns})
     with pytest.raises(ValueError, match=rf"{WHERE}: the column '\w+', named by {use}, must exist, found .* Correct"):
         check_columns(rows, BOTH, WHERE)
+
+
+def test_columns_of_mixed_json_types_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "topic": 1}\n{"text": "b", "topic": "01"}\n')
+    rows = load_dataset("json", data_files=str(tmp_path / "a.jsonl"), split="train")
+    with pytest.raises(ValueError, match=rf"{WHERE}: the column 'topic' must hold values of one type, found several"):
+        check_columns(rows, ONLY_TOPIC, WHERE)
+
+
+def test_a_row_tells_where_it_is_from():
+    rows = Dataset.from_dict({"text": ["a", "b"], "topic": ["News", "Opinion"]})
+    found, _ = map_rows(rows, ONLY_TOPIC, [TOPIC], "news", "test", numbers=[4, 7])
+    assert found["row"][:] == ["news/test/5", "news/test/8"]
+
+
+def test_rows_that_cannot_be_used_are_told_and_the_others_kept():
+    rows = Dataset.from_dict({"text": ["a", "", "c", "d"], "topic": ["News", "News", "Newz", "Opinion"]})
+    found, skipped = map_rows(rows, ONLY_TOPIC, [TOPIC], "news", "train")
+    assert [(row["row"], row["text"], row["targets"]) for row in found] == [
+        ("news/train/1", "a", {"topic": 0}),
+        ("news/train/4", "d", {"topic": 1}),
+    ]
+    assert [row.row for row in skipped] == ["news/train/2", "news/train/3"]
+    assert "must hold a text, found an empty one" in skipped[0].reason
+    assert "found 'Newz'" in skipped[1].reason
+
+
+def test_words_are_kept_with_a_label_for_each():
+    names = Task(name="names", problem_type="token_classification", labels=("O", "PER"))
+    dataset = DatasetSettings(path="x", text="words", targets={"names": "tags", "mood": "mood"})
+    columns = {"words": [["Ann", "left"], ["no"]], "tags": [["PER", None], None], "mood": [None, "good"]}
+    assert mapped(columns, dataset, [names, MOOD]) == [
+        {"words": ["Ann", "left"], "targets": {"names": [1, -100], "mood": None}},
+        {"words": ["no"], "targets": {"names": None, "mood": 1}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("Ann left", r"column 'text': the cell must hold a list, found 'Ann left' \(str\)"),
+        ("[]", "there must be a list of words, found an empty one"),
+        ('["Ann", ""]', "every word must be a text, found ''"),
+        ('["Ann", 5]', r"every word must be a text, found 5 \(int\)"),
+        ('["\\ud800"]', "the cell must hold a list"),
+    ],
+)
+def test_words_that_are_none_are_refused(words, message):
+    names = Task(name="names", problem_type="token_classification", labels=("O", "PER"))
+    dataset = DatasetSettings(path="x", text="text", targets={"names": "tags"})
+    with pytest.raises(ValueError, match=f"^Row 1 of {WHERE}, {message if 'column' in message else '.*' + message}"):
+        mapped({"text": [words], "tags": ['["O"]']}, dataset, [names])
+
+
+ALIKE = Task(name="alike", problem_type="similarity")
+PAIRS = DatasetSettings(path="x", text=["first", "second"], targets={"topic": "topic", "alike": "score"})
+
+
+def test_a_similarity_beside_other_tasks_gives_a_form_of_its_own():
+    rows = Dataset.from_dict(
+        {
+            "first": ["a", "b", "c"],
+            "second": ["d", "e", "f"],
+            "topic": ["News", None, "Opinion"],
+            "score": [0.5, 1.0, None],
+        }
+    )
+    found, _ = map_rows(rows, PAIRS, [TOPIC, ALIKE], "news", "train")
+    forms = {name: [dict(row) for row in rows] for name, rows in forms_of("news", found, PAIRS, [TOPIC, ALIKE]).items()}
+    assert forms == {
+        "news": [
+            {"text": "a", "text_pair": "d", "targets": {"topic": 0, "alike": None}, "row": "news/train/1"},
+            {"text": "c", "text_pair": "f", "targets": {"topic": 1, "alike": None}, "row": "news/train/3"},
+        ],
+        "news:similarity": [
+            {"text": "a", "second_text": "d", "targets": {"topic": None, "alike": [0.5]}, "row": "news/train/1"},
+            {"text": "b", "second_text": "e", "targets": {"topic": None, "alike": [1.0]}, "row": "news/train/2"},
+        ],
+    }
+
+
+def test_a_similarity_alone_has_the_name_of_its_dataset():
+    dataset = DatasetSettings(path="x", text=["first", "second"], targets={"alike": "score"})
+    found, _ = map_rows(
+        Dataset.from_dict({"first": ["a"], "second": ["b"], "score": [1]}), dataset, [ALIKE], "news", "train"
+    )
+    ((name, rows),) = forms_of("news", found, dataset, [ALIKE]).items()
+    assert (name, rows.column_names) == ("news", ["text", "second_text", "targets", "row"])

@@ -1,9 +1,15 @@
 """All datasets of a run become splits with every task in every row, or are refused before training starts."""
 
-import pytest
+import csv
 
+import pytest
+from conftest import tiny_bert
+from datasets import Dataset, DatasetDict
+
+from hf_multitask import MultiTaskCollator
+from hf_multitask.data.mixing import mix
 from hf_multitask.data.preparation import PreparedData, prepare
-from hf_multitask.data.tokenization import load_tokenizer
+from hf_multitask.data.skipped_rows import write_skipped_rows
 from hf_multitask.settings.run_settings import RunSettings
 
 TOPICS = "text,topic\ngood film,News\nbad song,Opinion\n"
@@ -39,14 +45,17 @@ def moods(**files: str) -> dict:
     return {"files": files, "text": ["first", "second"], "targets": {"mood": "mood"}}
 
 
-def test_labels_are_inferred_from_training_rows(prepared):
+def test_labels_are_inferred_from_the_rows(prepared, caplog):
     data = prepared({"topics": topics(train=TOPICS, test="text,topic\na,Opinion\n")})
     assert [(task.name, task.labels) for task in data.tasks] == [("topic", ("News", "Opinion"))]
+    assert caplog.text == ""
 
 
-def test_a_label_that_only_other_splits_have_is_refused(prepared):
-    with pytest.raises(ValueError, match=r"Task 'topic', row 1 of dataset 'topics', split 'test': .* found 'Sport'"):
-        prepared({"topics": topics(train=TOPICS, test="text,topic\na,Sport\n")})
+def test_a_label_that_only_other_splits_have_is_a_label_with_a_warning(prepared, caplog):
+    data = prepared({"topics": topics(train=TOPICS, test="text,topic\na,Sport\n")})
+    assert data.tasks[0].labels == ("News", "Opinion", "Sport")
+    assert data.label_counts("test") == {"topic": {"News": 0, "Opinion": 0, "Sport": 1}}
+    assert "Task 'topic': no training row has the labels ['Sport']" in caplog.text
 
 
 def test_given_labels_keep_their_order(prepared):
@@ -65,7 +74,7 @@ def test_a_label_column_with_blanks_stays_a_label_column(prepared):
 
 def test_a_dataset_with_pairs_mixes_with_one_without(prepared, tokenizer):
     data = prepared({"topics": topics(train=TOPICS), "moods": moods(train=MOODS)})
-    rows = data.tokenized(tokenizer, 16)["train"]
+    rows = mix(list(data.tokenized(tokenizer, 16)["train"].values()))
     assert [row["targets"] for row in rows] == [
         {"topic": 0, "mood": None},
         {"topic": 1, "mood": None},
@@ -98,8 +107,8 @@ def test_first_texts_are_all_texts_where_there_are_fewer(prepared):
         ({"train": "text,label\na,News\n"}, r"dataset 'topics', split 'train': the column 'topic', .* Correct targets"),
         ({"train": "text,topic\na,News\n,Opinion\n"}, r"Row 2 of dataset 'topics', split 'train': .* must hold a text"),
         (
-            {"train": "text,topic\na,1.5\nb,2\n"},
-            r"Task 'topic', row 1 of dataset 'topics', split 'train': .* found 1\.5",
+            {"train": "text,topic\na,1.5\nb,News\n"},
+            r"Task 'topic': .* row 1 of dataset 'topics', split 'train': '1\.5', and a name",
         ),
         ({"train": "text,topic\na,\nb,\n"}, r"Task 'topic': .* found none in the column 'topic' of dataset 'topics'"),
         ({"train": TOPICS, "test": "text\na\n"}, r"dataset 'topics', split 'test': the column 'topic'"),
@@ -127,27 +136,215 @@ def test_a_split_without_labels_for_a_task_is_refused(prepared):
     )
 
 
-def test_rows_are_cut_to_the_maximal_length_and_never_padded(prepared, tokenizer):
-    data = prepared({"topics": topics(train="text,topic\ngood film never dull,News\nbad,Opinion\n")})
-    assert data.tokenized(tokenizer, 4)["train"]["length"][:] == [4, 3]
+def test_tokenised_rows_are_told_apart_by_split_and_dataset(prepared, tokenizer):
+    data = prepared({"topics": topics(train=TOPICS), "moods": moods(train=MOODS)})
+    assert {
+        split: {name: len(rows) for name, rows in found.items()}
+        for split, found in data.tokenized(tokenizer, 4).items()
+    } == {"train": {"topics": 2, "moods": 2}}
 
 
-def test_a_text_longer_than_the_backbone_can_read_is_refused(prepared, tokenizer):
-    data = prepared({"topics": topics(train=f"text,topic\n{'good ' * 100},News\nbad,Opinion\n")})
-    with pytest.raises(
-        ValueError, match="max_length must be at most the 64 tokens of the backbone, found 128 and a text"
-    ):
-        data.tokenized(tokenizer, 128)
+def test_every_kind_of_task_comes_from_files_to_a_batch(prepared, tokenizer):
+    data = prepared(
+        {
+            "topics": topics(train=TOPICS),
+            "facts": {
+                "files": {
+                    "train": 'text,tags,price,stars,rude,loud,x,y\n"good film","[""a"", ""b""]",1.5,3,1,0,.5,1\n'
+                    'bad song,"[]",2,1,0,,1.5,2\n'
+                },
+                "text": "text",
+                "targets": {
+                    "tags": "tags",
+                    "price": "price",
+                    "stars": "stars",
+                    "tone": ["rude", "loud"],
+                    "at": ["x", "y"],
+                },
+            },
+            "names": {
+                "files": {
+                    "train": 'words,names\n"[""good"", ""film""]","[""O"", ""PER""]"\n"[""they""]","[""PER""]"\n'
+                },
+                "text": "words",
+                "targets": {"names": "names"},
+            },
+            "pairs": {
+                "files": {"train": "first,second,score,mood\ngood film,great song,4.5,x\nbad,dull team,1,y\n"},
+                "text": ["first", "second"],
+                "targets": {"alike": "score", "mood": "mood"},
+            },
+        },
+        tasks={"topic": {}, "tags": {}, "price": {}, "tone": {}, "at": {}, "names": {}, "mood": {}}
+        | {"stars": {"problem_type": "ordinal"}, "alike": {"problem_type": "similarity", "score_range": [0, 5]}},
+    )
+    assert {task.name: (task.problem_type, task.labels) for task in data.tasks} == {
+        "topic": ("single_label_classification", ("News", "Opinion")),
+        "tags": ("multi_label_classification", ("a", "b")),
+        "price": ("regression", ()),
+        "tone": ("multi_label_classification", ("rude", "loud")),
+        "at": ("regression", ("x", "y")),
+        "names": ("token_classification", ("O", "PER")),
+        "mood": ("single_label_classification", ("x", "y")),
+        "stars": ("ordinal", ("1", "3")),
+        "alike": ("similarity", ()),
+    }
+    assert next(task for task in data.tasks if task.name == "at").target_mean == (1.0, 1.5)
+    tokenized = data.tokenized(tokenizer, 16)["train"]
+    assert list(tokenized) == ["topics", "facts", "names", "pairs", "pairs:similarity"]
+    rows = mix(list(tokenized.values()))
+    batch = MultiTaskCollator(tokenizer, data.tasks)([rows[index] for index in range(len(rows))])
+    labels = {name: tensor.tolist() for name, tensor in batch["labels"].items()}
+    nan = float("nan")
+    assert labels["topic"] == [0, 1, *[-100] * 8]
+    assert labels["stars"] == [-100, -100, 1, 0, *[-100] * 6]
+    assert labels["mood"] == [*[-100] * 6, 0, 1, -100, -100]
+    assert str(labels["tags"]) == str([[nan] * 2] * 2 + [[1.0, 1.0], [0.0, 0.0]] + [[nan] * 2] * 6)
+    assert str(labels["tone"]) == str([[nan] * 2] * 2 + [[1.0, 0.0], [0.0, nan]] + [[nan] * 2] * 6)
+    assert str(labels["price"]) == str([[nan]] * 2 + [[1.5], [2.0]] + [[nan]] * 6)
+    assert str(labels["at"]) == str([[nan] * 2] * 2 + [[0.5, 1.0], [1.5, 2.0]] + [[nan] * 2] * 6)
+    assert str(labels["alike"]) == str([[nan]] * 8 + [[4.5], [1.0]])
+    ignored = [-100] * batch["input_ids"].shape[1]
+    assert labels["names"] == [ignored] * 4 + [[-100, 0, 1, *ignored[3:]], [-100, 1, *ignored[2:]]] + [ignored] * 4
+    assert batch["pair_rows"].tolist() == [8, 9]
+    assert [tokenizer.decode(ids, skip_special_tokens=True) for ids in batch["pair_input_ids"]] == [
+        "great song",
+        "dull team",
+    ]
+    assert tokenizer.decode(batch["input_ids"][6], skip_special_tokens=True) == "good film great song"
+    assert batch["row_ids"][8] == "pairs/train/1"
+    losses = tiny_bert(tasks=data.tasks)(**{name: value for name, value in batch.items() if name != "row_ids"}).losses
+    assert set(losses) == {task.name for task in data.tasks}
+    assert all(loss.isfinite() for loss in losses.values())
+    assert data.first_texts("train", 5)[2:] == [
+        ("good film",),
+        ("good film", "great song"),
+        ("good film", "great song"),
+    ]
+    assert data.number_summaries("train")["at"] == {
+        "x": {"count": 2, "mean": 1.0, "min": 0.5, "max": 1.5},
+        "y": {"count": 2, "mean": 1.5, "min": 1.0, "max": 2.0},
+    }
+    assert data.label_counts("train")["tone"] == {"rude": 1, "loud": 0}
+    assert data.label_counts("train")["names"] == {"O": 1, "PER": 2}
 
 
-def test_a_backbone_without_a_tokenizer_is_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"(?s)The backbone must be a model with a tokenizer, found none at .*Correct backbone"
-    ):
-        load_tokenizer(str(tmp_path))
+def test_datasets_from_python_are_prepared_as_those_from_files(prepared):
+    rows = {"text": ["good film", "bad song"], "topic": ["News", "Opinion"]}
+    described = {"backbone": "x", "datasets": {"topics": {"text": "text", "targets": {"topic": "topic"}}}}
+    expected = prepared({"topics": topics(train=TOPICS)})
+    for given in (Dataset.from_dict(rows), DatasetDict(train=Dataset.from_dict(rows))):
+        found = prepare(RunSettings.from_dict(described), {"topics": given})
+        assert found.tasks == expected.tasks
+        assert found.splits["train"]["topics"][:] == expected.splits["train"]["topics"][:]
 
 
-def test_a_tokenizer_without_a_padding_token_pads_with_the_end_of_text(tokenizer, tmp_path):
-    tokenizer.save_pretrained(tmp_path)
-    loaded = load_tokenizer(str(tmp_path), pad_token=None, eos_token="[SEP]")
-    assert loaded.pad_token == "[SEP]"
+BAD_ROWS = "text,topic\ngood,News\n,News\nbad,Newz\ndull,Opinion\n"
+LISTED = {"topic": {"labels": ["News", "Opinion"]}}
+
+
+def test_all_rows_that_cannot_be_used_are_told_at_once(prepared):
+    with pytest.raises(ValueError) as error:
+        prepared({"topics": topics(train=BAD_ROWS)}, tasks=LISTED)
+    message = str(error.value)
+    assert message.startswith(
+        "All rows must be usable, found 2 that are not:\n- Row 2 of dataset 'topics', split 'train'"
+    )
+    assert "\n- Task 'topic', row 3 of dataset 'topics', split 'train'" in message
+    assert message.endswith("Correct them, or set invalid_rows: skip to go on without them.")
+
+
+def test_rows_that_cannot_be_used_are_left_out_and_listed_where_allowed(prepared, tmp_path, caplog):
+    data = prepared({"topics": topics(train=BAD_ROWS)}, tasks=LISTED, invalid_rows="skip")
+    assert data.splits["train"]["topics"]["text"][:] == ["good", "dull"]
+    assert "2 rows cannot be used and are left out" in caplog.text
+    path = write_skipped_rows(data.skipped, tmp_path / "output")
+    with path.open(encoding="utf-8", newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [row["row"] for row in listed] == ["topics/train/2", "topics/train/3"]
+    assert "found 'Newz'" in listed[1]["reason"]
+
+
+def test_nothing_is_listed_where_all_rows_are_used(prepared, tmp_path):
+    assert write_skipped_rows(prepared({"topics": topics(train=TOPICS)}).skipped, tmp_path / "output") is None
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_split_without_a_usable_row_is_refused(prepared):
+    with pytest.raises(ValueError, match=r"dataset 'topics', split 'test': there must be at least one usable row"):
+        prepared({"topics": topics(train=TOPICS, test="text,topic\na,x\n")}, tasks=LISTED, invalid_rows="skip")
+
+
+MANY = "text,topic\n" + "".join(f"good {row},{'News' if row % 4 else 'Opinion'}\n" for row in range(40))
+
+
+def test_a_split_that_is_missing_is_cut_from_the_training_rows_by_class(prepared):
+    data = prepared({"topics": topics(train=MANY) | {"validation": 0.1, "test": 0.2}})
+    assert data.sizes() == {"topics": {"train": 28, "validation": 4, "test": 8}}
+    assert data.label_counts("validation") == {"topic": {"News": 3, "Opinion": 1}}
+    assert data.label_counts("test") == {"topic": {"News": 6, "Opinion": 2}}
+    assert sorted(row for split in data.splits.values() for row in split["topics"]["row"][:]) == sorted(
+        f"topics/train/{row + 1}" for row in range(40)
+    )
+
+
+def test_a_split_that_is_there_is_not_cut(prepared):
+    data = prepared({"topics": topics(train=MANY, validation=TOPICS) | {"validation": 0.1}})
+    assert data.sizes() == {"topics": {"train": 40, "validation": 2}}
+
+
+def test_the_forms_of_a_dataset_are_cut_alike(prepared):
+    rows = "first,second,score,mood\n" + "".join(f"a {row},b,{row % 3 / 2},{'xy'[row % 2]}\n" for row in range(20))
+    pairs = {"files": {"train": rows}, "text": ["first", "second"], "targets": {"alike": "score", "mood": "mood"}}
+    tasks = {"alike": {"problem_type": "similarity"}, "mood": {}}
+    data = prepared({"pairs": pairs | {"validation": 0.2}}, tasks=tasks)
+    for split in data.splits.values():
+        assert split["pairs"]["row"][:] == split["pairs:similarity"]["row"][:]
+
+
+def test_a_form_without_rows_is_left_out(prepared):
+    pairs = {
+        "files": {"train": "a,b,score,mood\nx,y,0.5,p\nz,y,1,q\n", "test": "a,b,score,mood\nx,y,0.5,\n"},
+        "text": ["a", "b"],
+        "targets": {"alike": "score", "mood": "mood"},
+    }
+    more = {"files": {"train": "a,mood\nx,p\n", "test": "a,mood\nx,p\n"}, "text": "a", "targets": {"mood": "mood"}}
+    tasks = {"alike": {"problem_type": "similarity"}, "mood": {}}
+    data = prepared({"pairs": pairs, "more": more}, tasks=tasks)
+    assert list(data.splits["test"]) == ["pairs:similarity", "more"]
+
+
+def test_no_more_than_max_rows_of_each_split_are_used(prepared):
+    data = prepared({"topics": topics(train=MANY, test=MANY) | {"max_rows": 10}})
+    assert data.sizes() == {"topics": {"train": 10, "test": 10}}
+    for row in data.splits["train"]["topics"]:
+        assert int(row["row"].split("/")[-1]) == int(row["text"].split()[-1]) + 1
+
+
+def test_another_seed_uses_other_rows(prepared):
+    def rows(seed: int) -> list[str]:
+        data = prepared({"topics": topics(train=MANY) | {"max_rows": 10}}, training={"seed": seed})
+        return data.splits["train"]["topics"]["row"][:]
+
+    assert rows(1) == rows(1) != rows(2)
+
+
+def test_class_weights_and_standardisation_come_from_the_training_rows(prepared):
+    files = {"train": "text,topic,price\na,x,1.5\nb,x,2.5\nc,x,3.5\nd,y,4.5\n", "test": "text,topic,price\na,y,100\n"}
+    data = prepared(
+        {"a": {"files": files, "text": "text", "targets": {"topic": "topic", "price": "price"}}},
+        tasks={"topic": {"class_weights": "balanced"}, "price": {}},
+    )
+    assert data.tasks[0].class_weights == pytest.approx((2 / 3, 2))
+    assert data.tasks[1].target_mean == (3.0,)
+    assert data.tasks[1].target_std == pytest.approx((1.25**0.5,))
+
+
+def test_class_weights_by_label_may_be_given_for_inferred_labels(prepared):
+    data = prepared({"topics": topics(train=TOPICS)}, tasks={"topic": {"class_weights": {"Opinion": 2}}})
+    assert data.tasks[0].class_weights == (1.0, 2.0)
+
+
+def test_settings_that_do_not_fit_the_inferred_kind_are_refused(prepared):
+    with pytest.raises(ValueError, match="label_smoothing must be left out for problem_type 'regression'"):
+        prepared({"topics": topics(train="text,topic\na,1.5\nb,2\n")}, tasks={"topic": {"label_smoothing": 0.1}})

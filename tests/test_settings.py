@@ -2,7 +2,9 @@
 
 import pytest
 
-from hf_multitask.settings.run_settings import RunSettings
+from hf_multitask import Head, Task
+from hf_multitask.settings.mixing_settings import MixingSettings
+from hf_multitask.settings.run_settings import RunSettings, TaskSettings
 from hf_multitask.settings.yaml_file import parse_yaml, read_yaml
 
 NEWS = {"path": "news.csv", "text": "text", "targets": {"topic": "topic"}}
@@ -58,10 +60,16 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(values, where, nea
         ({"datasets": ["news"]}, "datasets must be a mapping from names to settings, found ['news']"),
         ({"datasets": {"news": "news.csv"}}, "datasets.news must be a mapping"),
         ({"datasets": {1: NEWS}}, "datasets: every name must be a string, found 1"),
-        ({"datasets": news(path=3)}, "datasets.news.path must be str, found 3"),
+        ({"datasets": news(path=3)}, "datasets.news.path must be str | None, found 3"),
         ({"datasets": news(text=[1, 2])}, "datasets.news.text must be str | list[str], found [1, 2]"),
-        ({"datasets": news(targets=["topic"])}, "datasets.news.targets must be dict[str, str], found ['topic']"),
-        ({"datasets": news(targets={"topic": None})}, "datasets.news.targets must be dict[str, str], found"),
+        (
+            {"datasets": news(targets=["topic"])},
+            "datasets.news.targets must be dict[str, str | list[str]], found ['topic']",
+        ),
+        (
+            {"datasets": news(targets={"topic": None})},
+            "datasets.news.targets must be dict[str, str | list[str]], found",
+        ),
         ({"datasets": news(data_files=3)}, "datasets.news.data_files must be str | list[str] | dict"),
         ({"tasks": ["topic"]}, "tasks must be a mapping from names to settings, found ['topic']"),
         ({"tasks": {"topic": 0}}, "tasks.topic must be a mapping from names to settings, found 0"),
@@ -82,7 +90,7 @@ def test_a_value_of_the_wrong_type_is_refused_at_its_place(values, start):
         ({"pooling": "men"}, "pooling must be one of ['mean', 'cls', 'max', 'last'], found 'men'"),
         ({"max_length": 2}, "max_length must be at least 3 tokens, found 2"),
         ({"datasets": {}}, "datasets: there must be at least one, found none"),
-        ({"datasets": {"news": {"text": "text", "targets": {"topic": "topic"}}}}, "found no ['path']"),
+        ({"datasets": {"news": {"path": "news.csv", "targets": {"topic": "topic"}}}}, "found no ['text']"),
         ({"datasets": news(text=["a", "b", "c"])}, "datasets.news.text must be one column or two"),
         ({"datasets": news(targets={})}, "datasets.news.targets: there must be at least one task"),
         ({"datasets": news(splits={"train": "a"}, data_files="a.csv")}, "one of splits and data_files must"),
@@ -93,10 +101,95 @@ def test_a_value_of_the_wrong_type_is_refused_at_its_place(values, start):
         ({"tasks": {"topic": {"loss_weight": 0}}}, "At least one task must have a loss_weight above 0"),
         ({"tasks": {"topic": {"problem_type": "ranking"}}}, "problem_type must be one of"),
         ({"datasets": news(targets={"a.b": "x"})}, "a task's name must be a non-empty string without dots"),
+        ({"datasets": news(max_rows=0)}, "datasets.news.max_rows must be at least 1, found 0"),
+        ({"datasets": news(validation=0.0)}, "must be shares above 0, and together below 1, found {'validation': 0.0}"),
+        ({"datasets": news(validation=0.5, test=0.5)}, "must be shares above 0, and together below 1, found"),
+        (
+            {"datasets": news(targets={"topic": []})},
+            "datasets.news.targets.topic must be a column, or a list of differ",
+        ),
+        (
+            {"datasets": news(targets={"topic": ["a", "a"]})},
+            "targets.topic must be a column, or a list of different ones",
+        ),
+        ({"invalid_rows": "drop"}, "invalid_rows must be one of ['error', 'skip'], found 'drop'"),
+        ({"mixing": "random"}, "mixing.strategy must be one of"),
+        ({"mixing": {"strategy": "weights", "weights": {"olds": 1}}}, "mixing.weights: every key must be known"),
+        ({"tasks": {"topic": {"class_weights": "equal"}}}, "tasks.topic.class_weights must be 'balanced', a list or"),
+        ({"tasks": {"topic": {"labels": ["a", "b"], "class_weights": [1]}}}, "class_weights must be a list of 2"),
+        ({"tasks": {"topic": {"labels": [1, 2], "class_weights": {3: 1}}}}, "class_weights must name labels"),
+        ({"tasks": {"topic": {"head": {"depth": 3}}}}, "its keys must be among ['hidden', 'dropout'], found ['depth']"),
+        ({"tasks": {"topic": {"score_range": [0, 5]}}}, "score_range must be left out"),
+        (
+            {"datasets": news(targets={"topic": ["a", "b"]}), "tasks": {"topic": {"problem_type": "ordinal"}}},
+            "datasets.news.targets.topic must be one column for the problem_type 'ordinal', found ['a', 'b']",
+        ),
+        (
+            {"tasks": {"topic": {"problem_type": "similarity"}}},
+            "datasets.news.targets.topic: the problem_type 'similarity' must have 2 text columns, found ['text']",
+        ),
+        (
+            {"datasets": news(text=["a", "b"]), "tasks": {"topic": {"problem_type": "token_classification"}}},
+            "the problem_type 'token_classification' must have 1 text column, found ['a', 'b']",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_is_refused(values, part):
     assert part in refusal(**values)
+
+
+def test_all_settings_of_a_task_are_kept():
+    values = {
+        "problem_type": "ordinal",
+        "labels": [1, 2],
+        "class_weights": {2: 3},
+        "label_smoothing": 0.1,
+        "head": {"hidden": [8], "dropout": 0.1},
+        "metrics": ["f1_macro"],
+        "primary_metric": {"f1": 2},
+    }
+    task = Task.parse(settings(tasks={"topic": values}).tasks["topic"].described("topic", "ordinal", ["1", "2"]))
+    assert task == Task(
+        name="topic",
+        problem_type="ordinal",
+        labels=("1", "2"),
+        class_weights=(1, 3),
+        label_smoothing=0.1,
+        head=Head(hidden=(8,), dropout=0.1),
+        metrics=("f1_macro",),
+        primary_metric="f1:2",
+    )
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"class_weights": [1, 2, 3]},
+        {"class_weights": {"a": 2}},
+        {"class_weights": "balanced"},
+        {"problem_type": "regression"},
+        {"problem_type": "multi_label_classification", "labels": ["a"]},
+    ],
+)
+def test_what_only_the_data_will_tell_is_not_refused_early(task):
+    assert settings(tasks={"topic": task}).tasks["topic"] == TaskSettings(**task)
+
+
+def test_mixing_is_a_strategy_or_its_settings():
+    named = settings(mixing="uniform")
+    assert named.mixing == settings(mixing={"strategy": "uniform"}).mixing == MixingSettings(strategy="uniform")
+    assert settings().mixing == MixingSettings()
+
+
+def test_both_forms_of_a_dataset_have_a_weight():
+    pairs = {"path": "x", "text": ["a", "b"], "targets": {"mood": "mood", "alike": "score"}}
+    values = {"datasets": {"pairs": pairs}, "tasks": {"mood": {}, "alike": {"problem_type": "similarity"}}}
+    weights = {"pairs": 1, "pairs:similarity": 2}
+    assert settings(**values, mixing={"strategy": "weights", "weights": weights}).mixing.weights == weights
+    with pytest.raises(
+        ValueError, match=r"must have a weight for every dataset, found none for \['pairs:similarity'\]"
+    ):
+        settings(**values, mixing={"strategy": "weights", "weights": {"pairs": 1}})
 
 
 def test_a_missing_backbone_is_named():

@@ -6,11 +6,13 @@ import json
 import lzma
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 
-from hf_multitask.data.sources import load_splits
-from hf_multitask.settings.run_settings import DatasetSettings
+from hf_multitask.data.sources import given_splits, load_splits
+from hf_multitask.settings.dataset_settings import DatasetSettings
 
 ROWS = [{"text": 'He said "no",\nand left.', "topic": "News"}, {"text": "Très bien; été", "topic": "Opinion"}]
 
@@ -163,3 +165,68 @@ def test_a_stray_quote_in_a_tsv_that_would_swallow_rows_is_refused(tmp_path):
     (tmp_path / "train.tsv").write_text('text\ttopic\n"Spider-man is back\tNews\nplain\tOpinion\nhe said "no"\tNews\n')
     with pytest.raises(ValueError, match="in row 1 a quote in the column 'text' that is opened and not closed"):
         load_splits("news", DatasetSettings(path=str(tmp_path), text="text", targets={"topic": "topic"}), tmp_path)
+
+
+def test_a_dataset_needs_a_path_or_rows(tmp_path):
+    with pytest.raises(ValueError, match="datasets.news: the key 'path' must be given, found none"):
+        load_splits("news", DatasetSettings(text="text", targets={"topic": "topic"}), tmp_path)
+
+
+GIVEN = DatasetSettings(text="text", targets={"topic": "topic"})
+ONE = Dataset.from_list(ROWS)
+
+
+def test_rows_from_python_are_the_training_split():
+    splits = given_splits("news", GIVEN, ONE)
+    assert {split: list(rows) for split, rows in splits.items()} == {"train": ROWS}
+
+
+def test_splits_from_python_may_have_other_names():
+    named = DatasetSettings(text="text", targets={"topic": "topic"}, splits={"train": "a", "test": "b"})
+    assert list(given_splits("news", named, DatasetDict(a=ONE, b=ONE, c=ONE))) == ["train", "test"]
+    assert list(given_splits("news", GIVEN, DatasetDict(train=ONE, validation=ONE, c=ONE))) == ["train", "validation"]
+
+
+def test_the_format_of_rows_from_python_does_not_matter():
+    numbers = Dataset.from_dict({"text": ["a"], "topic": [1]}).with_format("torch")
+    assert given_splits("news", GIVEN, numbers)["train"][:] == {"text": ["a"], "topic": [1]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (ROWS, "its rows must be a datasets.Dataset or DatasetDict, found list"),
+        (DatasetDict(test=ONE), r"there must be a train split, found \['test'\] in the given rows"),
+        (ONE.select([]), "split 'train': there must be at least one row, found none"),
+    ],
+)
+def test_rows_from_python_that_cannot_be_used_are_refused(rows, message):
+    with pytest.raises(ValueError, match=f"^datasets.news.*{message}"):
+        given_splits("news", GIVEN, rows)
+
+
+def test_a_split_that_rows_from_python_lack_is_refused():
+    named = DatasetSettings(text="text", targets={"topic": "topic"}, splits={"train": "a"})
+    with pytest.raises(ValueError, match=r"datasets.news.splits must name splits .*\['train'\], found \['a'\]"):
+        given_splits("news", named, ONE)
+
+
+@pytest.mark.parametrize("name", ["train.json", "train.jsonl", "train.jsonl.gz"])
+@pytest.mark.parametrize("half", ["\\ud800a", "a\\uDC00", "\\ud83d\\ud83d\\ude00", "\\\\\\ud800"])
+def test_half_of_a_surrogate_pair_is_refused_with_its_line(load, name, half):
+    content = f'{{"text": "a", "topic": "{half}"}}'
+    content = f"[\n{content}]" if name == "train.json" else f'{{"text": "a", "topic": "b"}}\n{content}\n'
+    with pytest.raises(ValueError, match=r"must be readable .*in line 2 \\u.* half of a character"):
+        load({name: gzip.compress(content.encode()) if name.endswith("gz") else content})
+
+
+def test_surrogate_pairs_and_escaped_backslashes_are_text(load):
+    rows = load({"train.json": '[{"text": "\\ud83d\\ude00", "topic": "\\\\ud800"}]'})["train"]
+    assert rows[:] == {"text": ["\U0001f600"], "topic": ["\\ud800"]}
+
+
+def test_bytes_that_are_no_utf_8_are_refused(load, tmp_path):
+    bytes_of = pa.array([b"\xff\xfe", b"a"], pa.binary()).view(pa.string())
+    pa.parquet.write_table(pa.table({"text": bytes_of, "topic": ["x", "y"]}), tmp_path / "x")
+    with pytest.raises(ValueError, match="datasets.news, split 'train': its texts must be UTF-8, found: .*"):
+        load({"train.parquet": (tmp_path / "x").read_bytes()})

@@ -1,35 +1,45 @@
 """From rows to padded tensors, with a label tensor for every task in every batch."""
 
+import math
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.data.data_collator import pad_without_fast_tokenizer_warning
 
 from ..modeling.losses import IGNORE_INDEX
+from ..modeling.task import Task
 
 
 class MultiTaskCollator:
     """Makes a batch of tokenised rows.
 
-    A call returns `input_ids`, `attention_mask` and what else the tokenizer gave, each (B, L), and `labels`, per task
-    (B,) int64 with -100 where the row has no target. `labels` is absent where the rows have no `targets`.
+    A call returns
+
+    - `input_ids`, `attention_mask` and what else the tokenizer gave, each (B, L); or `sentence_embedding` (B, D)
+      float32, where the rows have embeddings computed earlier in place of tokens;
+    - `pair_input_ids` and `pair_attention_mask` (S, L') and `pair_rows` (S,), of the S rows that have a second text,
+      where there are any;
+    - `labels`, per task (B,) int64, or (B, L) for a token classification, with -100 where there is no target; or (B, C)
+      float32 for the other kinds, with NaN. They are absent where the rows have no `targets`;
+    - `row_ids`, which tell where rows are from, where they have a `row`.
 
     Padding always goes to the right, also for decoders, whose tokenizers often pad on the left: pooling ignores it
     anywhere, but models with absolute positions would number the tokens differently from batch to batch.
 
     Args:
         tokenizer: Knows the padding token and the names of the model's inputs.
-        tasks: Names of all the model's tasks.
+        tasks: All the model's tasks.
 
     Raises:
         ValueError: There is no tokenizer, or it has no padding token.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase | None, tasks: Sequence[str]) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase | None, tasks: Sequence[Task]) -> None:
         if tokenizer is None or tokenizer.pad_token is None:
             raise ValueError(
                 "Batches need a tokenizer with a padding token, found "
@@ -41,23 +51,95 @@ class MultiTaskCollator:
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The batch of `rows`, each with the tokenizer's outputs as lists and maybe `targets`."""
+        batch = self._inputs(rows)
+        if any("targets" in row for row in rows):
+            length = batch["input_ids"].shape[1] if "input_ids" in batch else 0
+            batch["labels"] = {task.name: self._labels(rows, task, length) for task in self.tasks}
+        if any("row" in row for row in rows):
+            batch["row_ids"] = [row.get("row") for row in rows]
+        return batch
+
+    def _inputs(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        embedded = [row.get("sentence_embedding") is not None for row in rows]
+        if any(embedded):
+            if not all(embedded):
+                raise ValueError(
+                    f"All rows of a batch must have a sentence_embedding, or none, found it in {sum(embedded)} of "
+                    f"{len(rows)}. Compute it for all."
+                )
+            embeddings = [np.asarray(row["sentence_embedding"], dtype=np.float32) for row in rows]
+            return {"sentence_embedding": torch.from_numpy(np.stack(embeddings))}
         names = self.tokenizer.model_input_names
-        features = [{name: row[name] for name in names if name in row} for row in rows]
-        batch: dict[str, Any] = dict(
+        batch = self._pad([{name: row[name] for name in names if name in row} for row in rows])
+        second = {index: ids for index, row in enumerate(rows) if (ids := row.get("pair_input_ids")) is not None}
+        if second:
+            # The masks are given: a tokenizer whose padding token is also a word's must not guess them.
+            padded = self._pad([{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in second.values()])
+            batch |= {f"pair_{name}": padded[name] for name in ("input_ids", "attention_mask")}
+            batch["pair_rows"] = torch.tensor(list(second), dtype=torch.int64)
+        return batch
+
+    def _pad(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        return dict(
             pad_without_fast_tokenizer_warning(
                 self.tokenizer, features, padding=True, padding_side="right", return_tensors="pt"
             )
         )
-        if any("targets" in row for row in rows):
-            batch["labels"] = {task: self._labels(rows, task) for task in self.tasks}
-        return batch
 
-    def _labels(self, rows: Sequence[dict[str, Any]], task: str) -> Tensor:
-        targets = [(row.get("targets") or {}).get(task) for row in rows]
-        for target in targets:
-            if target is not None and not isinstance(target, Integral):
-                raise ValueError(
-                    f"Task {task!r}: a target must be the index of a label, found {target!r} "
-                    f"({type(target).__name__}). Map each label to its index, and use None where there is none."
-                )
-        return torch.tensor([IGNORE_INDEX if target is None else target for target in targets], dtype=torch.int64)
+    def _labels(self, rows: Sequence[dict[str, Any]], task: Task, length: int) -> Tensor:
+        targets = [(row.get("targets") or {}).get(task.name) for row in rows]
+        if task.reads_tokens:
+            found = [
+                _token_labels(task, target, len(row.get("input_ids", ())), length)
+                for target, row in zip(targets, rows, strict=True)
+            ]
+            return torch.tensor(found, dtype=torch.int64).reshape(len(rows), length)
+        if task.is_choice:
+            return torch.tensor([_index(task, target) for target in targets], dtype=torch.int64)
+        return torch.tensor([_numbers(task, target) for target in targets], dtype=torch.float32)
+
+
+def _index(task: Task, target: Any) -> int:
+    if target is None:
+        return IGNORE_INDEX
+    if not isinstance(target, Integral):
+        raise ValueError(
+            f"Task {task.name!r}: a target must be the index of a label, found {target!r} "
+            f"({type(target).__name__}). Map each label to its index, and use None where there is none."
+        )
+    index = int(target)
+    if index != IGNORE_INDEX and not 0 <= index < task.num_labels:
+        raise ValueError(
+            f"Task {task.name!r}: a target must be the index of one of {task.num_labels} labels, found {target}. Map "
+            "each label to its index, from 0, and use None where there is none."
+        )
+    return index
+
+
+def _token_labels(task: Task, target: Any, num_tokens: int, length: int) -> list[int]:
+    """The labels of a row's tokens, padded to `length`."""
+    if target is None:
+        return [IGNORE_INDEX] * length
+    if isinstance(target, str) or not isinstance(target, Sequence | np.ndarray) or len(target) != num_tokens:
+        raise ValueError(
+            f"Task {task.name!r}: a target must be a list with a label index for each of the {num_tokens} tokens, -100 "
+            f"where there is none, found {target!r}. Let data.tokenization.tokenize align the labels of words."
+        )
+    return [_index(task, label) for label in target] + [IGNORE_INDEX] * (length - num_tokens)
+
+
+def _numbers(task: Task, target: Any) -> list[float]:
+    """The C numbers of a row, NaN where unknown; one number may stand by itself."""
+    if target is None:
+        return [math.nan] * task.num_labels
+    values = [target] if isinstance(target, Real) and task.num_labels == 1 else target
+    is_list = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    if not is_list or len(values) != task.num_labels or not all(isinstance(v, Real | None) for v in values):
+        raise ValueError(
+            f"Task {task.name!r}: a target must be a list of {task.num_labels} numbers, NaN where one is unknown, "
+            f"found {target!r}. Use None where there is none at all."
+        )
+    numbers = [math.nan if value is None else float(value) for value in values]
+    if any(math.isinf(number) for number in numbers):
+        raise ValueError(f"Task {task.name!r}: a target must be finite, found {target!r}. Correct it, or use None.")
+    return numbers

@@ -1,18 +1,32 @@
 """All datasets of a run, read, checked and mapped to all of its tasks."""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.configuration_multitask import Task, parse_tasks
+from ..modeling.task import Task, parse_tasks
 from ..settings.run_settings import SPLITS, RunSettings
-from .mapping import check_columns, infer_labels, map_rows
-from .mixing import mix
-from .sources import load_splits
+from .inference import Column, check_columns_of_labels, infer_labels, infer_problem_type, source_of
+from .mapping import SkippedRow, check_columns, forms_of, map_rows, where_of
+from .skipped_rows import check_none_skipped
+from .sources import given_splits, load_splits
+from .splitting import cut, draw
+from .statistics import count_targets, fit_tasks, label_counts, numbers
 from .tokenization import tokenize
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_SEED = 42
+"""That of the Trainer."""
+
+Splits = dict[str, dict[str, Dataset]]
 
 
 @dataclass(frozen=True)
@@ -20,17 +34,20 @@ class PreparedData:
     """What a run trains on.
 
     Args:
-        tasks: The tasks, with all their labels.
-        splits: Per split (train, validation, test) and dataset, rows with `text`, maybe `text_pair`, and `targets`.
+        tasks: The tasks, with all their labels and what is computed from the training rows.
+        splits: Per split (train, validation, test) and dataset, rows with `text` (maybe `text_pair`, or `second_text`
+            for similarities) or `words`, `targets` and `row`.
+        skipped: The rows that could not be used.
     """
 
     tasks: list[Task]
-    splits: dict[str, dict[str, Dataset]]
+    splits: Splits
+    skipped: tuple[SkippedRow, ...] = ()
 
-    def tokenized(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, Dataset]:
-        """Per split, the tokenised rows of all datasets as one."""
+    def tokenized(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Splits:
+        """Per split and dataset, the tokenised rows."""
         return {
-            split: mix([tokenize(rows, tokenizer, max_length) for rows in datasets.values()])
+            split: {name: tokenize(rows, tokenizer, max_length) for name, rows in datasets.items()}
             for split, datasets in self.splits.items()
         }
 
@@ -43,78 +60,147 @@ class PreparedData:
         }
 
     def first_texts(self, split: str, count: int) -> list[tuple[str, ...]]:
-        """The first texts (or pairs) of `split`, drawn from its datasets in turn."""
+        """The first texts (or pairs, or words joined by spaces) of `split`, drawn from its datasets in turn."""
         texts = []
         for index in range(count):
             for rows in self.splits[split].values():
                 if index < len(rows):
                     row = rows[index]
-                    texts.append(tuple(row[name] for name in ("text", "text_pair") if name in row))
+                    words = [" ".join(row["words"])] if "words" in row else []
+                    texts.append((*words, *(row[name] for name in ("text", "text_pair", "second_text") if name in row)))
         return texts[:count]
 
     def label_counts(self, split: str) -> dict[str, dict[str, int]]:
-        """Per task, how many rows of `split` have each label."""
-        counts = {task.name: [0] * task.num_labels for task in self.tasks}
-        for rows in self.splits[split].values():
-            targets = rows.with_format("arrow")[:]["targets"]
-            for task in self.tasks:
-                for entry in pc.value_counts(pc.struct_field(targets, task.name)).to_pylist():
-                    if entry["values"] is not None:
-                        counts[task.name][entry["values"]] += entry["counts"]
-        return {task.name: dict(zip(task.labels, counts[task.name], strict=True)) for task in self.tasks}
+        """Per task with labels, how many rows (or words) of `split` have each."""
+        return {
+            task.name: dict(zip(task.labels, label_counts(task, self.splits[split].values()).tolist(), strict=True))
+            for task in self.tasks
+            if task.problem_type not in ("regression", "similarity")
+        }
+
+    def number_summaries(self, split: str) -> dict[str, dict[str, dict[str, float]]]:
+        """Per task whose targets are numbers, and per value, `count`, `mean`, `min` and `max` in `split`."""
+        summaries: dict[str, dict[str, dict[str, float]]] = {}
+        for task in self.tasks:
+            if task.problem_type in ("regression", "similarity"):
+                columns = numbers(task, self.splits[split].values()).T
+                known = [values[~np.isnan(values)] for values in columns]
+                summaries[task.name] = {
+                    name: {"count": len(v), "mean": float(v.mean()), "min": float(v.min()), "max": float(v.max())}
+                    for name, v in zip(task.labels or (task.name,), known, strict=True)
+                    if len(v)
+                }
+        return summaries
 
 
-def prepare(settings: RunSettings) -> PreparedData:
+def prepare(settings: RunSettings, given: Mapping[str, Dataset | DatasetDict] | None = None) -> PreparedData:
     """The data that `settings` describe, checked from the first row to the last.
+
+    Args:
+        settings: Of the run.
+        given: Per dataset, its rows, in place of those that its `path` names.
 
     Raises:
         ValueError: Anything in it cannot be trained on; the message names task, dataset and row, and what to do.
     """
-    raw: dict[str, dict[str, Dataset]] = {}
+    raw: Splits = {}
+    drawn: dict[tuple[str, str], Any] = {}
     for name, dataset in settings.datasets.items():
-        for split, rows in load_splits(name, dataset, Path(settings.folder)).items():
-            check_columns(rows, dataset, _where(name, split))
-            raw.setdefault(split, {})[name] = rows
-    tasks = _tasks(settings, raw["train"])
-    splits = {
-        split: {
-            name: map_rows(rows, settings.datasets[name], tasks, _where(name, split))
-            for name, rows in raw[split].items()
-        }
-        for split in SPLITS
-        if split in raw
-    }
-    data = PreparedData(tasks, splits)
-    _check_every_task_has_labels(data)
+        if given is not None and name in given:
+            loaded = given_splits(name, dataset, given[name])
+        else:
+            loaded = load_splits(name, dataset, Path(settings.folder))
+        raw[name] = {}
+        for split, rows in loaded.items():
+            check_columns(rows, dataset, where_of(name, split))
+            drawn[name, split] = indices = draw(len(rows), dataset.max_rows, _seed(settings))
+            raw[name][split] = rows if indices is None else rows.select(indices)
+    tasks = parse_tasks(_describe(name, settings, raw) for name in settings.tasks)
+    mapped: Splits = {}
+    skipped: list[SkippedRow] = []
+    for name, splits in raw.items():
+        mapped[name] = {}
+        for split, rows in splits.items():
+            indices = drawn[name, split]
+            usable, failed = map_rows(rows, settings.datasets[name], tasks, name, split, indices)
+            mapped[name][split] = usable
+            skipped += failed
+    if settings.invalid_rows == "error":
+        check_none_skipped(skipped)
+    elif skipped:
+        logger.warning("%d rows cannot be used and are left out; the first: %s", len(skipped), skipped[0].reason)
+    formed: Splits = {}
+    for name, splits in mapped.items():
+        for split, rows in _with_cut_splits(name, splits, settings, tasks).items():
+            forms = forms_of(name, rows, settings.datasets[name], tasks)
+            formed.setdefault(split, {}).update({form: found for form, found in forms.items() if len(found)})
+    splits_of_run = {split: formed[split] for split in SPLITS if split in formed}
+    _check_every_task_has_targets(tasks, splits_of_run)
+    tasks = fit_tasks(tasks, settings.tasks, {split: list(rows.values()) for split, rows in splits_of_run.items()})
+    data = PreparedData(tasks, splits_of_run, tuple(skipped))
+    _warn_of_labels_without_training_rows(settings, data)
     return data
 
 
-def _where(dataset: str, split: str) -> str:
-    return f"dataset {dataset!r}, split {split!r}"
+def _describe(name: str, settings: RunSettings, raw: Splits) -> dict[str, Any]:
+    """The description of the task called `name`, its kind and labels inferred where they are not given."""
+    task = settings.tasks[name]
+    columns = [
+        Column(rows, source_of(rows, dataset.targets[name]), dataset.text_columns[0], where_of(source, split))
+        for source, dataset in settings.datasets.items()
+        if name in dataset.targets
+        for split, rows in raw[source].items()
+    ]
+    kind = task.problem_type or infer_problem_type(name, columns)
+    for source, dataset in settings.datasets.items():
+        if name in dataset.targets:
+            dataset.check_kind(f"datasets.{source}.targets.{name}", name, kind)
+    given = None if task.labels is None else [str(label) for label in task.labels]
+    described = task.described(name, kind, infer_labels(name, kind, columns) if given is None else given)
+    check_columns_of_labels(Task.parse(described), columns)
+    return described
 
 
-def _tasks(settings: RunSettings, train: dict[str, Dataset]) -> list[Task]:
-    descriptions = []
-    for name, task in settings.tasks.items():
-        if task.labels is None:
-            columns = [
-                (train[dataset], spec.targets[name], _where(dataset, "train"))
-                for dataset, spec in settings.datasets.items()
-                if name in spec.targets
-            ]
-            labels = infer_labels(name, columns)
-        else:
-            labels = [str(label) for label in task.labels]
-        descriptions.append(task.described(name, labels))
-    return parse_tasks(descriptions)
+def _with_cut_splits(
+    name: str, splits: dict[str, Dataset], settings: RunSettings, tasks: list[Task]
+) -> dict[str, Dataset]:
+    """The mapped `splits` of a dataset, and those that are to be cut from its training rows."""
+    dataset = settings.datasets[name]
+    for split, rows in splits.items():
+        if len(rows) == 0:
+            raise ValueError(
+                f"{where_of(name, split)}: there must be at least one usable row, found none. Correct the rows."
+            )
+    shares = {split: share for split, share in dataset.shares.items() if split not in splits}
+    if not shares:
+        return splits
+    train = splits["train"]
+    choices = {task.name for task in tasks if task.is_choice and not task.reads_tokens}
+    strata = None
+    if primary := next((task for task in dataset.targets if task in choices), None):
+        targets = pc.struct_field(train.with_format("arrow")[:]["targets"], primary)
+        strata = pc.fill_null(targets, -1).to_pylist()
+    parts = cut(len(train), shares, strata, _seed(settings), f"dataset {name!r}")
+    return splits | {split: train.select(indices) for split, indices in parts.items()}
 
 
-def _check_every_task_has_labels(data: PreparedData) -> None:
-    for split, datasets in data.splits.items():
-        for task, counts in data.label_counts(split).items():
-            if not any(counts.values()):
+def _seed(settings: RunSettings) -> int:
+    return int(settings.training.get("seed", DEFAULT_SEED))
+
+
+def _check_every_task_has_targets(tasks: list[Task], splits: Splits) -> None:
+    for split, datasets in splits.items():
+        for task in tasks:
+            if not count_targets(task, datasets.values()):
                 raise ValueError(
-                    f"Task {task!r}, split {split!r}: there must be labelled rows, found none in the datasets "
+                    f"Task {task.name!r}, split {split!r}: there must be labelled rows, found none in the datasets "
                     f"{list(datasets)}. Add rows to this split of a dataset with targets for the task, or leave the "
                     "split out of all datasets."
                 )
+
+
+def _warn_of_labels_without_training_rows(settings: RunSettings, data: PreparedData) -> None:
+    for task, counts in data.label_counts("train").items():
+        absent = [label for label, count in counts.items() if not count]
+        if absent and settings.tasks[task].labels is None:
+            logger.warning("Task %r: no training row has the labels %s, which other splits have", task, absent)

@@ -1,20 +1,25 @@
 """From files or a Hub dataset to raw rows, split by split."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import fsspec  # type: ignore[import-untyped]  # ships no types
 import pandas as pd
 import pyarrow.compute as pc
-from datasets import Dataset, Features, Value, load_dataset
+from datasets import Dataset, DatasetDict, Features, Value, load_dataset
 
-from ..settings.run_settings import SPLITS, DatasetSettings
+from ..settings.dataset_settings import SPLITS, DatasetSettings
 
 BUILDERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
 """File suffix -> builder of `datasets`."""
 
 COMPRESSIONS = ("gz", "bz2", "xz", "zst", "zip")
+
+ESCAPE = re.compile(r"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>\\u[dD][89a-fA-F]\w\w)|\\.")
+"""What stands behind a backslash in JSON: a surrogate pair, half of one, or anything else."""
 
 SPLIT_STEMS = {"train": ("train",), "validation": ("validation", "valid", "dev", "val"), "test": ("test",)}
 """Split -> stems of the files that hold it in a folder."""
@@ -35,20 +40,59 @@ def load_splits(name: str, settings: DatasetSettings, folder: Path) -> dict[str,
         ValueError: Files are missing, empty or unreadable, or there is no train split.
     """
     where = f"datasets.{name}"
+    if settings.path is None:
+        raise ValueError(f"{where}: the key 'path' must be given, found none. Add it, or pass the rows to prepare.")
     path = _local_path(where, settings.path, folder)
     if path is None:
         splits = _load_from_hub(where, settings)
     else:
         splits = {split: _load_files(where, split, files) for split, files in _files(where, path, settings).items()}
+    _check_splits(where, splits, settings.path)
+    return splits
+
+
+def given_splits(name: str, settings: DatasetSettings, rows: Dataset | DatasetDict) -> dict[str, Dataset]:
+    """The raw rows of dataset `name`, given from Python, by split; those of a `Dataset` are for training.
+
+    Args:
+        name: The user's name for the dataset.
+        settings: Of the dataset.
+        rows: The rows, or the splits with them.
+
+    Raises:
+        ValueError: They are of another type, there is no train split, or one has no row, or text that is not UTF-8.
+    """
+    where = f"datasets.{name}"
+    if not isinstance(rows, Dataset | DatasetDict):
+        raise ValueError(
+            f"{where}: its rows must be a datasets.Dataset or DatasetDict, found {type(rows).__name__}. Make one, such "
+            "as with Dataset.from_list."
+        )
+    named = {"train": rows} if isinstance(rows, Dataset) else dict(rows)
+    names = settings.splits or {split: split for split in SPLITS if split in named}
+    missing = [split for split in names.values() if split not in named]
+    if missing:
+        raise ValueError(f"{where}.splits must name splits of its rows, {list(named)}, found {missing}. Correct them.")
+    splits = {ours: named[theirs].with_format(None) for ours, theirs in names.items()}
+    _check_splits(where, splits, "the given rows")
+    return splits
+
+
+def _check_splits(where: str, splits: Mapping[str, Dataset], source: str) -> None:
     if "train" not in splits:
         raise ValueError(
-            f"{where}: there must be a train split, found {list(splits) or 'no split'} in {settings.path}. Call its "
+            f"{where}: there must be a train split, found {list(splits) or 'no split'} in {source}. Call its "
             "file train.csv (or .tsv, .json, .jsonl, .parquet), or name its files in data_files."
         )
     for split, dataset in splits.items():
         if len(dataset) == 0:
             raise ValueError(f"{where}, split {split!r}: there must be at least one row, found none. Remove the split.")
-    return splits
+        try:
+            dataset.data.validate(full=True)
+        except ValueError as error:
+            raise ValueError(
+                f"{where}, split {split!r}: its texts must be UTF-8, found: {error}. Correct the file."
+            ) from error
 
 
 def _local_path(where: str, path: str, folder: Path) -> Path | None:
@@ -108,6 +152,8 @@ def _load_files(where: str, split: str, files: list[Path]) -> Dataset:
     (suffix,) = suffixes
     names = [str(file) for file in files]
     try:
+        if BUILDERS[suffix] == "json":
+            _check_escapes(files)
         dataset = load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
         if suffix == "tsv":
             _check_quotes(dataset)
@@ -162,6 +208,15 @@ def _check_quotes(dataset: Dataset) -> None:
                 f"in row {swallowed + 1} a quote in the column {name!r} that is opened and not closed; write it twice "
                 "and the cell in quotes"
             )
+
+
+def _check_escapes(files: list[Path]) -> None:
+    """Raise where half of a surrogate pair stands by itself: readers of JSON drop it, and two labels may become one."""
+    for file in files:
+        with fsspec.open(str(file), "rt", encoding="utf-8", errors="replace", compression="infer") as lines:
+            for number, line in enumerate(lines, 1):
+                if half := next((found["half"] for found in ESCAPE.finditer(line) if found["half"]), None):
+                    raise ValueError(f"in line {number} {half}, which is half of a character")
 
 
 def _cause(error: Exception) -> str:

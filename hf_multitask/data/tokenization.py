@@ -1,9 +1,20 @@
 """From texts to token ids, truncated, never padded."""
 
+import logging
+import os
+from collections.abc import Mapping
 from typing import Any
 
-from datasets import Dataset
+import pyarrow.compute as pc
+from datasets import Dataset, Features, List, Value
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from ..modeling.losses import IGNORE_INDEX
+
+logger = logging.getLogger(__name__)
+
+ROWS_PER_PROCESS = 100_000
+"""A tokenizer is parallel by itself; further processes pay only where there are many rows to hand over and store."""
 
 
 def load_tokenizer(name_or_path: str, **kwargs: Any) -> PreTrainedTokenizerBase:
@@ -28,26 +39,116 @@ def load_tokenizer(name_or_path: str, **kwargs: Any) -> PreTrainedTokenizerBase:
 
 
 def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Dataset:
-    """`dataset` with token ids and their `length` in place of its texts, each row cut to `max_length` tokens.
+    """`dataset` with token ids and their `length` in place of its texts, each text cut to `max_length` tokens.
+
+    Second texts become `pair_input_ids`. The label of a word becomes that of its first token; the others have -100.
 
     Args:
-        dataset: Rows with `text`, maybe `text_pair` (the longer of both is cut first), and anything else.
+        dataset: Rows with `text`, maybe `text_pair` (read jointly; the longer of both is cut first) or `second_text`
+            (read apart), or with `words`; and anything else.
         tokenizer: The backbone's.
         max_length: In tokens, special tokens included.
 
     Raises:
-        ValueError: A row is longer than the backbone can read, and `max_length` does not cut it.
+        ValueError: A row is longer than the backbone can read, and `max_length` does not cut it; or words are labelled,
+            and the tokenizer does not tell which tokens are theirs.
     """
-    columns = [name for name in ("text", "text_pair") if name in dataset.column_names]
+    columns = [name for name in ("text", "text_pair") if name in dataset.column_names] or ["words"]
+    has_words, has_second = columns == ["words"], "second_text" in dataset.column_names
+    word_tasks = _word_tasks(dataset) if has_words else []
+    if has_words and not tokenizer.is_fast:
+        raise ValueError(
+            f"Labels of words must be read with a fast tokenizer, found {type(tokenizer).__name__}. Choose another "
+            "backbone."
+        )
 
-    def encode(batch: dict[str, list[Any]]) -> dict[str, Any]:
-        encoded = dict(tokenizer(*(batch[name] for name in columns), truncation=True, max_length=max_length))
+    spaced = has_words and _needs_spaces(tokenizer)
+
+    def encode(batch: Mapping[str, list[Any]]) -> dict[str, Any]:
+        encoded = tokenizer(
+            *(_spaced(batch[name]) if spaced else batch[name] for name in columns),
+            truncation=True,
+            max_length=max_length,
+            is_split_into_words=has_words,
+        )
         lengths = [len(ids) for ids in encoded["input_ids"]]
+        found: dict[str, Any] = dict(encoded)
+        if has_second:
+            second = tokenizer(batch["second_text"], truncation=True, max_length=max_length)
+            found["pair_input_ids"] = second["input_ids"]
+            lengths = [max(length, len(ids)) for length, ids in zip(lengths, second["input_ids"], strict=True)]
         if max(lengths) > tokenizer.model_max_length:
             raise ValueError(
                 f"max_length must be at most the {tokenizer.model_max_length} tokens of the backbone, found "
                 f"{max_length} and a text of {max(lengths)} tokens. Lower max_length."
             )
-        return encoded | {"length": lengths}  # for train_sampling_strategy=group_by_length
+        if word_tasks:
+            found["targets"] = [
+                targets | {task: _align(targets[task], encoded.word_ids(row)) for task in word_tasks}
+                for row, targets in enumerate(batch["targets"])
+            ]
+        return found | {"length": lengths}  # for train_sampling_strategy=group_by_length
 
-    return dataset.map(encode, batched=True, remove_columns=columns, desc="Tokenising")
+    removed = [*columns, *(["second_text"] if has_second else [])]
+    num_proc = min(os.cpu_count() or 1, len(dataset) // ROWS_PER_PROCESS)
+    tokenized: Dataset = dataset.map(
+        encode,
+        batched=True,
+        remove_columns=removed,
+        features=_features(dataset, tokenizer, removed, has_second),
+        num_proc=num_proc if num_proc > 1 else None,
+        desc="Tokenising",
+    )
+    for task in word_tasks:
+        _report_lost_words(task, _num_labelled(dataset, task), _num_labelled(tokenized, task), max_length)
+    return tokenized
+
+
+def _features(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, removed: list[str], has_second: bool) -> Features:
+    """How tokenised rows are stored: as `datasets` would store what the first of them hold, but known before."""
+    names = [*tokenizer("a"), *(["pair_input_ids"] if has_second else [])]
+    ids = {name: List(Value("int32" if name.endswith("input_ids") else "int8")) for name in names}
+    kept = {name: feature for name, feature in dataset.features.items() if name not in removed}
+    return Features(kept | ids | {"length": Value("int64")})
+
+
+def _needs_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether single words are read as in a text only with the space before them, as byte-level tokenizers do."""
+    in_text = tokenizer("a a")["input_ids"]
+    plain, spaced = (tokenizer(words, is_split_into_words=True)["input_ids"] for words in (["a", "a"], ["a", " a"]))
+    return bool(plain != in_text and spaced == in_text)
+
+
+def _spaced(rows: list[list[str]]) -> list[list[str]]:
+    """The words of each row, all but its first with a space before."""
+    return [[word if index == 0 else f" {word}" for index, word in enumerate(words)] for words in rows]
+
+
+def _word_tasks(dataset: Dataset) -> list[str]:
+    """Names of the tasks whose targets are labels of words."""
+    targets = dataset.features.get("targets", {})
+    return [name for name, feature in targets.items() if feature == List(Value("int64"))]
+
+
+def _align(labels: list[int] | None, word_ids: list[int | None]) -> list[int] | None:
+    """The label of each word at its first token, and -100 at all others."""
+    if labels is None:
+        return None
+    previous = [None, *word_ids[:-1]]
+    return [
+        IGNORE_INDEX if word is None or word == before else labels[word]
+        for word, before in zip(word_ids, previous, strict=True)
+    ]
+
+
+def _num_labelled(dataset: Dataset, task: str) -> int:
+    targets = pc.list_flatten(pc.struct_field(dataset.with_format("arrow")[:]["targets"], task))
+    return int(pc.sum(pc.not_equal(targets, IGNORE_INDEX)).as_py() or 0)
+
+
+def _report_lost_words(task: str, num_words: int, num_left: int, max_length: int) -> None:
+    if num_left < num_words:
+        logger.warning(
+            "Task %r: %d of %d labelled words have no token within max_length=%d and are left out",
+            *(task, num_words - num_left, num_words, max_length),
+        )

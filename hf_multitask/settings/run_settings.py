@@ -7,66 +7,19 @@ from typing import Any
 
 from huggingface_hub.dataclasses import strict
 
-from ..modeling.configuration_multitask import PROBLEM_TYPES, parse_tasks
 from ..modeling.pooling import POOLINGS
+from ..modeling.task import parse_tasks
 from .construction import build, checked_mapping
+from .dataset_settings import SPLITS, DatasetSettings
 from .keys import check_keys
+from .lora_settings import LoraSettings
+from .mixing_settings import MixingSettings, parse_mixing
+from .task_settings import BALANCED, TaskSettings
 
-SPLITS = ("train", "validation", "test")
+__all__ = ["INVALID_ROWS", "SPLITS", "DatasetSettings", "RunSettings", "TaskSettings"]
 
-
-@strict
-@dataclass(kw_only=True)
-class TaskSettings:
-    """What the user says of a task; what is left out is inferred from the data.
-
-    Args:
-        problem_type: Hugging Face's word for the kind of task.
-        labels: The classes, in the order of the head's outputs; by default those of the training rows, sorted.
-        loss_weight: Factor of the task's loss in the total.
-    """
-
-    problem_type: str | None = None
-    labels: list[str | int] | None = None
-    loss_weight: float | int = 1.0
-
-    def described(self, name: str, labels: list[str]) -> dict[str, Any]:
-        """The task's description for [`MultiTaskConfig`], given its `name` and `labels`."""
-        return {
-            "name": name,
-            "labels": labels,
-            "problem_type": self.problem_type or PROBLEM_TYPES[0],
-            "loss_weight": self.loss_weight,
-        }
-
-
-@strict
-@dataclass(kw_only=True)
-class DatasetSettings:
-    """Where rows come from and which of their columns mean what.
-
-    Args:
-        path: A file or folder of csv, tsv, json, jsonl or parquet, or a Hub dataset id.
-        text: The column with the text, or the two columns of a pair.
-        targets: Per task, the column with its targets.
-        name: Configuration of a Hub dataset.
-        revision: Revision of a Hub dataset.
-        data_files: Per split, the file or files, relative to `path`.
-        splits: Per split of ours (train, validation, test), the name of the dataset's.
-    """
-
-    path: str
-    text: str | list[str]
-    targets: dict[str, str]
-    name: str | None = None
-    revision: str | None = None
-    data_files: str | list[str] | dict[str, str | list[str]] | None = None
-    splits: dict[str, str] | None = None
-
-    @property
-    def text_columns(self) -> list[str]:
-        """The one or two columns with text."""
-        return [self.text] if isinstance(self.text, str) else self.text
+INVALID_ROWS = ("error", "skip")
+"""What becomes of rows that cannot be used: the run ends, or goes on without them."""
 
 
 @strict
@@ -78,8 +31,14 @@ class RunSettings:
         backbone: `packaged:<name>`, a Hub id or a local folder.
         datasets: The datasets, by names of the user's choice.
         tasks: The tasks, by name; by default those that the datasets have targets for.
+        mixing: How much of an epoch each dataset gets.
         pooling: How token embeddings become the sentence embedding.
         max_length: Tokens per text (or pair), at most.
+        invalid_rows: What becomes of rows that cannot be used: `error` ends the run, `skip` leaves them out and lists
+            them in `skipped_rows.csv`.
+        calibrate: Whether temperatures and thresholds are fitted on the validation split after training.
+        confidence_intervals: Whether the test scores get 95 % bootstrap intervals.
+        lora: Adapters in place of the encoder's own weights.
         training: The fields of [`MultiTaskTrainingArguments`].
         sample_texts: Texts whose probabilities are printed in the end; by default the first of the test split.
         overwrite_output_dir: Whether an `output_dir` that holds files is moved aside instead of refused.
@@ -89,8 +48,13 @@ class RunSettings:
     backbone: str
     datasets: dict[str, DatasetSettings]
     tasks: dict[str, TaskSettings]
+    mixing: MixingSettings = field(default_factory=MixingSettings)
     pooling: str = "mean"
     max_length: int = 128
+    invalid_rows: str = INVALID_ROWS[0]
+    calibrate: bool = True
+    confidence_intervals: bool = False
+    lora: LoraSettings | None = None
     training: dict[str, Any] = field(default_factory=dict)
     sample_texts: list[str] | None = None
     overwrite_output_dir: bool = False
@@ -118,6 +82,10 @@ class RunSettings:
             tasks = {task: TaskSettings() for dataset in datasets.values() for task in dataset.targets}
         training = checked_mapping(values.get("training", {}), "training")
         parts = {"datasets": datasets, "tasks": tasks, "training": training, "folder": str(folder)}
+        if "lora" in values:
+            parts["lora"] = build(LoraSettings, values["lora"], "lora")
+        if "mixing" in values:
+            parts["mixing"] = parse_mixing(values["mixing"], mixed_names(datasets, tasks))
         settings = build(cls, {**values, **parts}, "configuration")
         settings._check()
         return settings
@@ -131,30 +99,32 @@ class RunSettings:
             raise ValueError(f"pooling must be one of {list(POOLINGS)}, found {self.pooling!r}. Choose one of these.")
         if self.max_length < 3:
             raise ValueError(f"max_length must be at least 3 tokens, found {self.max_length}. Use 128 for sentences.")
+        if self.invalid_rows not in INVALID_ROWS:
+            raise ValueError(
+                f"invalid_rows must be one of {list(INVALID_ROWS)}, found {self.invalid_rows!r}. Choose one of these."
+            )
         if not self.datasets:
             raise ValueError("datasets: there must be at least one, found none. Add one with path, text and targets.")
         for name, dataset in self.datasets.items():
-            _check_dataset(f"datasets.{name}", dataset, self.tasks)
+            dataset.check(f"datasets.{name}", self.tasks)
+        if self.lora is not None:
+            self.lora.check()
         unfed = [task for task in self.tasks if not any(task in dataset.targets for dataset in self.datasets.values())]
         if unfed:
             raise ValueError(
                 f"Every task must have targets in a dataset, found none for {unfed}. Add them to a dataset's targets, "
                 "or remove the task."
             )
-        inferred = ["first", "second"]  # in place of labels that only the data will tell
-        parse_tasks(
-            task.described(name, inferred if task.labels is None else [str(label) for label in task.labels])
-            for name, task in self.tasks.items()
-        )
+        for name, task in self.tasks.items():
+            if isinstance(task.class_weights, str) and task.class_weights != BALANCED:
+                raise ValueError(
+                    f"tasks.{name}.class_weights must be {BALANCED!r}, a list or a mapping from labels, found "
+                    f"{task.class_weights!r}. Correct it."
+                )
+        parse_tasks(task.provisional(name) for name, task in self.tasks.items())
 
 
-def _check_dataset(where: str, dataset: DatasetSettings, tasks: Mapping[str, TaskSettings]) -> None:
-    check_keys(dataset.targets, tasks, f"{where}.targets")
-    check_keys(dataset.splits or {}, SPLITS, f"{where}.splits")
-    check_keys(dataset.data_files if isinstance(dataset.data_files, dict) else {}, SPLITS, f"{where}.data_files")
-    if not dataset.targets:
-        raise ValueError(f"{where}.targets: there must be at least one task, found none. Write {{task: column}}.")
-    if not 1 <= len(dataset.text_columns) <= 2:
-        raise ValueError(f"{where}.text must be one column or two, found {dataset.text!r}. Write [first, second].")
-    if dataset.splits and dataset.data_files:
-        raise ValueError(f"{where}: one of splits and data_files must be left out, found both. Remove splits.")
+def mixed_names(datasets: Mapping[str, DatasetSettings], tasks: Mapping[str, TaskSettings]) -> list[str]:
+    """Names of what is mixed: the datasets, and the second forms of those that have two."""
+    similarities = {name for name, task in tasks.items() if task.problem_type == "similarity"}
+    return [form for name, dataset in datasets.items() for form in dataset.forms(name, similarities)]

@@ -1,0 +1,242 @@
+"""What the rows tell of a task: its kind and its labels."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+
+from ..modeling.task import Task
+from .cells import FRACTION, WHOLE, cells_of, class_names, is_empty, is_list, label_of, list_of, number_of, shown
+from .look_alikes import check_look_alikes
+from .targets import Source, zero_or_one
+
+GIVE_KIND = "Give the task's problem_type under tasks, or correct the rows."
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where targets of a task stand in the rows of one split.
+
+    Args:
+        rows: Raw rows.
+        source: The column or columns with the targets.
+        text: The first column with text.
+        where: Dataset and split, for messages.
+    """
+
+    rows: Dataset
+    source: Source
+    text: str
+    where: str
+
+    def cells(self, task: str) -> Iterator[tuple[tuple[Any, ...], str]]:
+        """The cells of every row that has any, and their place."""
+        for row, cells in enumerate(cells_of(self.rows, self.source.columns)):
+            if not all(map(is_empty, cells)):
+                yield cells, f"Task {task!r}, row {row + 1} of {self.where}"
+
+
+def source_of(rows: Dataset, columns: str | list[str]) -> Source:
+    """What is to be known of the target `columns` of `rows`."""
+    if not isinstance(columns, str):
+        return Source(tuple(columns), is_list=True)
+    names = class_names(rows, columns)
+    return Source((columns,), names=None if names is None else tuple(names))
+
+
+def infer_problem_type(task: str, columns: Sequence[Column]) -> str:
+    """The kind of task that all its targets are of.
+
+    | targets                                    | kind                                                          |
+    |--------------------------------------------|---------------------------------------------------------------|
+    | one column per label, of 0 and 1           | multi_label_classification                                    |
+    | one column per value, of other numbers     | regression                                                    |
+    | lists, for lists of words                  | token_classification                                          |
+    | lists of names                             | multi_label_classification                                    |
+    | lists of numbers with fractions            | regression                                                    |
+    | numbers, at least one with a fraction      | regression                                                    |
+    | names, whole numbers                       | single_label_classification                                   |
+
+    Raises:
+        ValueError: The targets are of more than one kind, or could be of several.
+    """
+    if len({column.source.is_list for column in columns}) > 1:
+        raise ValueError(
+            f"Task {task!r}: its targets must be in one column, or in one for each label, in all datasets, found both. "
+            f"{GIVE_KIND}"
+        )
+    if columns[0].source.is_list:
+        return _kind_of_columns(task, columns)
+    forms: dict[str, str] = {}
+    for column in columns:
+        for (cell,), place in column.cells(task):
+            forms.setdefault(_form(cell, column.source), f"{place}: {shown(cell)}")
+    if "list" in forms:
+        _check_one_form(task, forms, {"list"})
+        return _kind_of_lists(task, columns)
+    if "fraction" in forms:
+        _check_one_form(task, forms, {"fraction", "float", "whole number"})
+        return "regression"
+    if "float" in forms:
+        raise ValueError(
+            f"Task {task!r}: numbers must have a fraction somewhere, or be written as whole ones, found only such as "
+            f"in {forms['float']}. They may be classes or values: give the task's problem_type under tasks."
+        )
+    _check_one_form(task, forms, {"name", "whole number"})
+    return "single_label_classification"
+
+
+def _kind_of_columns(task: str, columns: Sequence[Column]) -> str:
+    readers: dict[str, Callable[[Any, str], Any]] = {
+        "multi_label_classification": zero_or_one,
+        "regression": number_of,
+    }
+    for kind, read in readers.items():
+        if (problem := _problem(task, columns, read)) is None:
+            return kind
+    raise ValueError(f"{problem} {GIVE_KIND}") from problem
+
+
+def _problem(task: str, columns: Sequence[Column], read: Callable[[Any, str], Any]) -> ValueError | None:
+    """The error of the first cell that `read` refuses."""
+    try:
+        for column in columns:
+            for cells, place in column.cells(task):
+                for name, cell in zip(column.source.columns, cells, strict=True):
+                    read(cell, f"{place}, column {name!r}")
+    except ValueError as error:
+        return error
+    return None
+
+
+def _kind_of_lists(task: str, columns: Sequence[Column]) -> str:
+    forms: dict[str, str] = {}
+    for column in columns:
+        texts = [text for text in column.rows.select_columns(column.text)[:][column.text] if not is_empty(text)]
+        if texts and all(map(is_list, texts)):
+            return "token_classification"
+        for (cell,), place in column.cells(task):
+            for item in list_of(cell, place) or ():
+                forms.setdefault(_form(item, column.source), f"{place}: {shown(cell)}")
+    if "name" in forms:
+        _check_one_form(task, forms, {"name"})
+        return "multi_label_classification"
+    if "fraction" in forms:
+        _check_one_form(task, forms, {"fraction", "float", "whole number"})
+        return "regression"
+    raise ValueError(
+        f"Task {task!r}: lists must hold names or numbers with fractions to tell the kind of task, found "
+        f"{next(iter(forms.values()), 'only empty ones')}. {GIVE_KIND}"
+    )
+
+
+def _form(value: Any, source: Source) -> str:
+    """How a cell, which is not empty, is written."""
+    if is_list(value):
+        return "list"
+    if source.names is not None or isinstance(value, bool):
+        return "name"
+    if isinstance(value, str):
+        text = value.strip()
+        if WHOLE.fullmatch(text):
+            return "whole number"
+        if not FRACTION.fullmatch(text):
+            return "name"
+        value = float(text)
+    if isinstance(value, float):
+        return "float" if value.is_integer() else "fraction"
+    return "whole number" if isinstance(value, int) else type(value).__name__
+
+
+def _check_one_form(task: str, forms: dict[str, str], allowed: set[str]) -> None:
+    other = next((form for form in forms if form not in allowed), None)
+    if other is not None:
+        first = next((example for form, example in forms.items() if form in allowed), "nothing else")
+        raise ValueError(
+            f"Task {task!r}: all targets must be of one kind, found {first}, and a {other} in {forms[other]}. "
+            f"{GIVE_KIND}"
+        )
+
+
+def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> list[str]:
+    """The labels of `task`, sorted (by value where all are whole numbers); of a regression, the names of its values.
+
+    Cells that are no targets count for nothing: mapping refuses them.
+
+    Raises:
+        ValueError: There are too few labels, two look alike, one is a fraction, and so a score rather than a label, or
+            those of an ordinal task are not numbers, which have an order.
+    """
+    if problem_type == "similarity":
+        return []
+    if columns[0].source.is_list:
+        return list(dict.fromkeys(name for column in columns for name in column.source.columns))
+    if problem_type == "regression":
+        return _value_names(task, columns)
+    labels: set[str] = set()
+    problem: ValueError | None = None
+    for column in columns:
+        for (cell,), place in column.cells(task):
+            try:
+                in_lists = problem_type in ("multi_label_classification", "token_classification")
+                found = (list_of(cell, place) or []) if in_lists else [cell]
+                row = [label_of(value, column.source.names, place) for value in found]
+            except ValueError as error:
+                problem = problem or error
+                continue
+            fraction = next((label for label in row if label is not None and FRACTION.fullmatch(label)), None)
+            if fraction is not None:
+                raise ValueError(
+                    f"{place}: a label must be a name or a whole number, found {fraction}. Put the scores into "
+                    "classes, drop the row, or list the labels under tasks if they are names of classes."
+                )
+            labels.update(label for label in row if label is not None)
+    _check_labels(task, problem_type, labels, columns, problem)
+    numbers = all(WHOLE.fullmatch(label) for label in labels)
+    return sorted(labels, key=lambda label: (int(label), label)) if numbers else sorted(labels)
+
+
+def _check_labels(
+    task: str, problem_type: str, labels: set[str], columns: Sequence[Column], problem: ValueError | None
+) -> None:
+    fewest = 1 if problem_type == "multi_label_classification" else 2
+    if len(labels) < fewest:
+        if problem is not None:
+            raise problem
+        places = ", ".join(f"the column {column.source.columns[0]!r} of {column.where}" for column in columns)
+        raise ValueError(
+            f"Task {task!r}: there must be at least {['one label', 'two labels'][fewest - 1]}, found "
+            f"{sorted(labels) or 'none'} in {places}. Label more rows, or list the labels under tasks."
+        )
+    check_look_alikes(task, sorted(labels))
+    if problem_type == "ordinal" and not all(WHOLE.fullmatch(label) for label in labels):
+        raise ValueError(
+            f"Task {task!r}: the labels of an ordinal task must be whole numbers, or be listed from the lowest to the "
+            f"highest, found {shown(sorted(labels))}. List them under tasks."
+        )
+
+
+def _value_names(task: str, columns: Sequence[Column]) -> list[str]:
+    """Names for the values of a regression whose targets are lists; none where they are numbers."""
+    for column in columns:
+        for (cell,), place in column.cells(task):
+            if is_list(cell):
+                return [f"value_{index}" for index in range(len(list_of(cell, place) or ()))]
+            return []
+    return []
+
+
+def check_columns_of_labels(task: Task, columns: Sequence[Column]) -> None:
+    """Raise where targets stand in one column for each label, and these do not fit the task's labels.
+
+    Raises:
+        ValueError: The columns are neither named as labels nor as many as there are.
+    """
+    for column in columns:
+        names = column.source.columns
+        if column.source.is_list and not set(names) <= set(task.labels) and len(names) != task.num_labels:
+            raise ValueError(
+                f"Task {task.name!r}: the columns of {column.where} must be labels of the task, {list(task.labels)}, "
+                f"or as many, found {list(names)}. Correct the targets, or the labels under tasks."
+            )

@@ -1,0 +1,32 @@
+"""Labels that look the same and are not: written in other letters, other forms of them, or with invisible ones."""
+
+import unicodedata
+from collections.abc import Iterable
+
+LETTERS = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеіјорсухѕԁԛԝһӏΑΒΕΖΗΙΚΜΝΟΡΤΥΧοναι‐‑–—−’‘",  # noqa: RUF001 - the point
+    "ABESIJKMHOPCTYXaeijopcyxsdqwhlABEZHIKMNOPTYXovai-----''",
+)
+"""Cyrillic and Greek letters, dashes and quotes, and what they are taken for."""
+
+
+def plain(label: str) -> str:
+    """`label` in compatibility form (NFKC), without invisible characters, and with Latin letters for their doubles."""
+    visible = "".join(char for char in unicodedata.normalize("NFKC", label) if unicodedata.category(char) != "Cf")
+    return " ".join(visible.translate(LETTERS).split())
+
+
+def check_look_alikes(task: str, labels: Iterable[str]) -> None:
+    """Raise where two of the `labels` of `task` look the same.
+
+    Raises:
+        ValueError: They do; the message shows both by their code points.
+    """
+    seen: dict[str, str] = {}
+    for label in labels:
+        other = seen.setdefault(plain(label), label)
+        if other != label:
+            raise ValueError(
+                f"Task {task!r}: labels must look different, found {other!r} and {label!r}, which are {other!a} "
+                f"and {label!a}. Write them alike in the rows, or list both under tasks."
+            )

@@ -1,0 +1,205 @@
+"""The kind of a task and its labels are read off its targets; what could mean several things is refused."""
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from hf_multitask import Task
+from hf_multitask.data.inference import (
+    Column,
+    check_columns_of_labels,
+    infer_labels,
+    infer_problem_type,
+    source_of,
+)
+
+WHERE = "dataset 'news', split 'train'"
+
+
+def column(values: list, texts: list | None = None, features: Features | None = None) -> Column:
+    text = {} if texts is None else {"text": texts}
+    rows = Dataset.from_dict({"topic": values, **text}, features)
+    return Column(rows, source_of(rows, "topic"), "topic" if texts is None else "text", WHERE)
+
+
+def columns(**values: list) -> Column:
+    rows = Dataset.from_dict({"text": ["a"] * len(next(iter(values.values()))), **values})
+    return Column(rows, source_of(rows, list(values)), "text", WHERE)
+
+
+def kind(*found: Column) -> str:
+    return infer_problem_type("topic", found)
+
+
+def inferred(*values: list, features: Features | None = None, problem_type="single_label_classification") -> list[str]:
+    return infer_labels("topic", problem_type, [column(part, features=features) for part in values])
+
+
+SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["a", "b", None], SINGLE),
+        ([1, 2, None], SINGLE),
+        (["1", "2", ""], SINGLE),
+        ([True, False], SINGLE),
+        (["v1.5", "nan"], SINGLE),
+        ([None, None], SINGLE),
+        ([1.5, 2.0, None], REGRESSION),
+        (["1.5", "2", " ", "1e-05"], REGRESSION),
+        ([["a"], [], ["a", "b"]], MULTI),
+        (['["a"]', "[]", "", '["a", "b"]'], MULTI),
+        ([[0.5, 1.0], [2.0, 3.0]], REGRESSION),
+        (["[0.5, 1]", "[2, 3]"], REGRESSION),
+    ],
+)
+def test_the_kind_is_read_off_one_column(values, expected):
+    assert kind(column(values, ["a text"] * len(values))) == expected
+
+
+@pytest.mark.parametrize("words", [[["a"], ["b", "c"]], ['["a"]', '["b", "c"]'], ['["a"]', ""]])
+def test_lists_beside_lists_of_words_are_labels_of_words(words):
+    assert kind(column([["X"], ["O", "X"]], words)) == "token_classification"
+    assert kind(column(['["X"]', '["O", "X"]'], words)) == "token_classification"
+
+
+def test_class_labels_are_labels():
+    one = Features({"topic": ClassLabel(names=["x", "y"]), "text": Value("string")})
+    several = Features({"topic": List(ClassLabel(names=["x", "y"])), "text": Value("string")})
+    assert kind(column([0, 1, -1], ["a"] * 3, one)) == SINGLE
+    assert kind(column([[0], [1, 0]], ["a"] * 2, several)) == MULTI
+
+
+@pytest.mark.parametrize("values", [[0, 1, None], ["0", "1", ""], [True, False, None], [0.0, 1.0, None]])
+def test_several_columns_of_0_and_1_are_labels(values):
+    assert kind(columns(rude=values, loud=values)) == MULTI
+
+
+@pytest.mark.parametrize("values", [[0.5, 1.0], ["0.5", "1"], [1, 3]])
+def test_several_columns_of_numbers_are_values(values):
+    assert kind(columns(x=[0, 1], y=values)) == REGRESSION
+
+
+def test_the_kind_is_that_of_all_splits_together():
+    assert kind(column(["1.0", "2.0"], ["a"] * 2), column(["1.5"], ["a"])) == REGRESSION
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["1.5", "News"], r"must be of one kind, found .*row 1 of .*: '1\.5', and a name in .*row 2 .*'News'"),
+        (["a", "1.5"], r"must be of one kind, found .*row 2 of .*: '1\.5', and a name in .*row 1 .*'a'"),
+        (['["a"]', "a"], "must be of one kind, found .*, and a name in .*row 2 of .*: 'a'"),
+        (['["a"', '["b"]'], "must be of one kind"),
+        (['["a", 1.5]'], "must be of one kind, found .*, and a fraction"),
+        ([1.0, 2.0], r"must have a fraction somewhere, .* found only such as in .*row 1 of .*: 1\.0"),
+        (["1.0", "2"], "must have a fraction somewhere"),
+        ([[1, 0], [0, 1]], r"lists must hold names or numbers with fractions .*, found .*: \[1, 0\]"),
+        ([[], []], "lists must hold names or numbers .*, found only empty ones"),
+    ],
+)
+def test_targets_that_could_be_several_things_are_refused(values, message):
+    with pytest.raises(ValueError, match=f"^Task 'topic': .*{message}.*problem_type"):
+        kind(column(values, ["a"] * len(values)))
+
+
+def test_several_columns_of_words_are_refused():
+    with pytest.raises(ValueError, match=r"row 2 of .*, column 'y': a target must be a finite number, found 'no'"):
+        kind(columns(x=["1", "2"], y=["3", "no"]))
+
+
+def test_one_column_and_several_are_refused():
+    with pytest.raises(ValueError, match="must be in one column, or in one for each label, .* found both"):
+        kind(column(["a"], ["a"]), columns(x=[1]))
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (["b", "a", "b", None, " "], ["a", "b"]),
+        ([10, 9, -1, None], ["-1", "9", "10"]),
+        (["10", "9", "-1", ""], ["-1", "9", "10"]),
+        (["1", "01", "2"], ["01", "1", "2"]),
+        ([True, False], ["False", "True"]),
+        (["v1.5", "nan", "inf", "1_0"], ["1_0", "inf", "nan", "v1.5"]),
+    ],
+)
+def test_inferred_labels_are_those_of_the_rows_sorted(values, labels):
+    assert inferred(values) == labels
+
+
+def test_labels_are_inferred_from_all_datasets():
+    assert inferred(["a"], ["b", "a"]) == ["a", "b"]
+
+
+def test_labels_inferred_from_a_class_label_are_its_names():
+    assert inferred([1, 0, -1], features=Features({"topic": ClassLabel(names=["x", "y"])})) == ["x", "y"]
+
+
+@pytest.mark.parametrize("value", ["1.0", "-2.5", ".5", "3.", "1e-05", "2.5e3", 1.0, 2.5])
+def test_a_float_is_no_label_of_a_class_task(value):
+    with pytest.raises(ValueError) as error:
+        inferred([None, value])
+    assert str(error.value).startswith(f"Task 'topic', row 2 of {WHERE}: a label must be a ")
+    assert f"found {value}" in str(error.value)
+    assert "drop the row" in str(error.value)
+
+
+@pytest.mark.parametrize(("values", "found"), [([None, ""], "none"), (["a", "a"], r"\['a'\]")])
+def test_fewer_than_two_labels_are_refused(values, found):
+    with pytest.raises(
+        ValueError, match=rf"Task 'topic': there must be at least two labels, found {found} in .*'news'"
+    ):
+        inferred(values)
+
+
+@pytest.mark.parametrize("values", [[["b"], ["a", "c"], []], ['["b"]', '["a", "c"]', "[]"]])
+@pytest.mark.parametrize("problem_type", [MULTI, "token_classification"])
+def test_labels_are_inferred_from_lists(values, problem_type):
+    assert inferred(values, problem_type=problem_type) == ["a", "b", "c"]
+
+
+def test_labels_of_several_columns_are_their_names():
+    assert infer_labels("topic", MULTI, [columns(rude=[0], loud=[1]), columns(loud=[1])]) == ["rude", "loud"]
+
+
+def test_the_values_of_lists_have_names_and_a_number_has_none():
+    assert inferred(["[1.5, 2]"], problem_type=REGRESSION) == ["value_0", "value_1"]
+    assert inferred(["1.5"], problem_type=REGRESSION) == []
+
+
+def test_labels_of_an_ordinal_task_are_sorted_by_value():
+    assert inferred(["10", "9", "-1"], problem_type="ordinal") == ["-1", "9", "10"]
+
+
+def test_names_as_labels_of_an_ordinal_task_must_be_listed():
+    with pytest.raises(ValueError, match=r"labels of an ordinal task must be whole numbers, or be listed .*'low'"):
+        inferred(["low", "high"], problem_type="ordinal")
+
+
+@pytest.mark.parametrize(
+    "other", ["N\u0435ws", "News\u200b", "N\u200bews", "\uff2eews", "Ne\u2060ws", "\u039dews", "New\u0455"]
+)
+def test_labels_that_look_alike_are_refused_with_their_code_points(other):
+    with pytest.raises(ValueError) as error:
+        inferred(["News", other, "Opinion"])
+    assert "labels must look different, found" in str(error.value)
+    assert ascii(other) in str(error.value)
+
+
+def test_composed_and_decomposed_letters_are_refused():
+    with pytest.raises(ValueError, match="labels must look different"):
+        inferred(["caf\u00e9", "cafe\u0301"])
+
+
+def test_labels_of_one_script_are_not_taken_for_each_other():
+    labels = ["News", "news", "\u041d\u043e\u0432\u043e\u0441\u0442\u0438", "\u039d\u03ad\u03b1", "A-1", "A 1"]
+    assert inferred(labels) == sorted(labels)
+
+
+def test_columns_that_are_not_the_labels_are_refused():
+    task = Task(name="topic", problem_type=MULTI, labels=("rude", "loud"))
+    check_columns_of_labels(task, [columns(loud=[1]), columns(x=[1], y=[0])])
+    with pytest.raises(ValueError, match=r"columns of .* must be labels of the task, .* or as many, found \['x'\]"):
+        check_columns_of_labels(task, [columns(x=[1])])
