@@ -1,8 +1,10 @@
-"""Two real processes, started by `accelerate launch` on CPU, have the gradients of one."""
+"""Real processes, started by `accelerate launch` on CPU, have the gradients of one and share its rows."""
 
+import json
 import os
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,17 +16,22 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.slow
 
 
-def run(folder, per_device, accumulation, processes, extra="plain"):
-    folder.mkdir()
-    torch.save(run.weights, folder / "weights.pt")
+def launch(processes, job, *arguments):
+    """Run a script of this folder in so many processes."""
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines=1", "--mixed_precision=no"]
     launcher += ["--dynamo_backend=no", f"--num_processes={processes}"]
     if processes > 1:  # `--cpu` would start one process; the job itself asks for the CPU
         launcher += ["--multi_gpu", f"--main_process_port={29500 + os.getpid() % 1000}"]
-    job = [str(HERE / "distributed_job.py"), str(folder), str(per_device), str(accumulation), extra]
+    command = [*launcher, str(HERE / job), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launcher, *job], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def run(folder, per_device, accumulation, processes, extra="plain"):
+    folder.mkdir()
+    torch.save(run.weights, folder / "weights.pt")
+    launch(processes, "distributed_job.py", folder, per_device, accumulation, extra)
     return load_file(folder / "gradients.safetensors"), load_file(folder / "numbers.safetensors")
 
 
@@ -62,3 +69,41 @@ def test_a_task_absent_everywhere_gets_no_gradient_in_any_process_even_with_acti
 def test_two_processes_train_with_activation_checkpointing(tmp_path, one_batch):
     gradients, _ = run(tmp_path / "run", 8, 1, processes=2, extra="checkpointing")
     assert relative_difference(gradients, one_batch[0]) < 1e-5
+
+
+def rows_of(folder, processes, per_device, accumulation, resume=""):
+    """Per optimizer step, the rows that all processes together were trained on."""
+    folder.mkdir(exist_ok=True)
+    launch(processes, "rows_job.py", folder, per_device, accumulation, resume)
+    ranks = [json.loads((folder / f"rows-{rank}.json").read_text()) for rank in range(processes)]
+    assert len({len(batches) for batches in ranks}) == 1, "every process takes equally many steps"
+    return [sorted(row for batches in ranks for row in batches[step]) for step in range(len(ranks[0]))]
+
+
+def by_update(steps, accumulation, per_epoch):
+    """The rows of each effective batch, from those of each micro-batch; an epoch ends with a short one."""
+    cut = []
+    for start in range(0, len(steps), per_epoch):
+        epoch = steps[start : start + per_epoch]
+        cut += [sorted(chain(*epoch[i : i + accumulation])) for i in range(0, len(epoch), accumulation)]
+    return cut
+
+
+@pytest.mark.parametrize(("processes", "per_device", "accumulation"), [(1, 6, 1), (2, 3, 1), (3, 1, 2)])
+def test_every_row_is_taken_once_an_epoch_in_the_same_batches_by_any_number_of_processes(
+    tmp_path, processes, per_device, accumulation
+):
+    expected = rows_of(tmp_path / "one", 1, 6, 1)  # 23 rows: three batches of 6 and one of 5
+    assert [len(batch) for batch in expected] == [6, 6, 6, 5] * 2
+    for epoch in (expected[:4], expected[4:]):
+        assert sorted(map(int, chain(*epoch))) == list(range(23))
+    assert expected[:4] != expected[4:]
+    steps = rows_of(tmp_path / "many", processes, per_device, accumulation)
+    assert by_update(steps, accumulation, per_epoch=4 * accumulation) == expected
+
+
+def test_a_resumed_run_takes_exactly_the_rows_that_were_left(tmp_path):
+    expected = rows_of(tmp_path / "one", 1, 6, 1)
+    for checkpoint in (2, 6):
+        resume = tmp_path / "one" / "output" / f"checkpoint-{checkpoint}"
+        assert rows_of(tmp_path / f"resumed-{checkpoint}", 1, 6, 1, resume=resume) == expected[checkpoint:]

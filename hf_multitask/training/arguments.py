@@ -23,6 +23,10 @@ class MultiTaskTrainingArguments(TrainingArguments):
         freeze: What is not trained: `embeddings`, `layers.3`, `layers.0-3`, `top`, `backbone`, `heads`, `heads.<task>`.
         gradual_unfreezing_steps: Start with the heads alone and unfreeze one more layer from the top every so many
             steps.
+        early_stopping_patience: Stop after so many evaluations without a better `metric_for_best_model`, which is
+            `average` by default then; the best checkpoint is loaded in the end.
+        task_patience: Take a task out of the loss after so many evaluations without a better primary metric, and give
+            its head the weights of its best evaluation.
 
     Raises:
         ValueError: An argument cannot be right for a multi-task model; the message says what to do instead.
@@ -40,6 +44,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
     gradual_unfreezing_steps: int | None = field(
         default=None, metadata={"help": "Unfreeze one more layer from the top every so many steps."}
     )
+    early_stopping_patience: int | None = field(
+        default=None, metadata={"help": "Stop after so many evaluations without an improvement."}
+    )
+    task_patience: int | None = field(
+        default=None, metadata={"help": "Stop a task after so many evaluations without an improvement of its own."}
+    )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Must stay false: the rows' `targets` are no argument of `forward`."}
     )
@@ -51,6 +61,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
             self.ddp_find_unused_parameters = True
         freeze: Any = self.freeze
         self.freeze = [freeze] if isinstance(freeze, str) else freeze
+        if self.early_stopping_patience:
+            self.load_best_model_at_end = True
+        if self.load_best_model_at_end and self.metric_for_best_model is None:
+            self.metric_for_best_model = "average"
+        self.knows_direction = self.greater_is_better is not None
         super().__post_init__()
         if self.device.type == "cpu":
             self.dataloader_pin_memory = False  # there is nothing to pin for, and torch warns at every epoch
@@ -75,11 +90,10 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 raise ValueError(
                     f"{name} must be at least 1, found {getattr(self, name)}. Pass {name}=8, for instance."
                 )
-        if self.gradual_unfreezing_steps is not None and self.gradual_unfreezing_steps < 1:
-            raise ValueError(
-                f"gradual_unfreezing_steps must be at least 1, found {self.gradual_unfreezing_steps}. Leave it out "
-                "for none."
-            )
+        for name in ("gradual_unfreezing_steps", "early_stopping_patience", "task_patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, found {value}. Leave it out for none.")
 
     def _check_arguments(self) -> None:
         if self.label_smoothing_factor:

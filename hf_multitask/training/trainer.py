@@ -2,30 +2,38 @@
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer
-from transformers.dynamic_module_utils import custom_object_save
+from transformers import EarlyStoppingCallback
 from transformers.trainer_optimizer import is_optimizer_factory
 from transformers.trainer_utils import EvalLoopOutput
 
+from ..data.batches import BatchOrder
 from ..data.collation import MultiTaskCollator
+from ..data.mixing import Mixture
+from ..evaluation.calibration import Calibration, calibrate
 from ..evaluation.metrics import MultiTaskMetrics, evaluation_losses
-from ..modeling.configuration_multitask import Task
-from ..modeling.losses import count_labels, total_loss
-from ..modeling.modeling_multitask import freeze_unused_modules
+from ..evaluation.overall import direction
+from ..evaluation.registry import primary_of
+from ..modeling.backbone import freeze_unused_modules
+from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
+from .counting import count_targets
+from .finite import check_finite
 from .freezing import GradualUnfreezing, freeze
+from .frozen import reads_only_embeddings
 from .layerwise import find_backbone, format_groups, layerwise_parameter_groups, named_groups
+from .loading import as_mixture, embedded, train_batches, train_loader
 from .loss_log import TaskLossLog
+from .saving_trainer import SavingTrainer
+from .task_stopping import TaskStopping
 
 logger = logging.getLogger(__name__)
 
 
-class MultiTaskTrainer(Trainer):
+class MultiTaskTrainer(SavingTrainer):
     """Trains a [`MultiTaskModel`].
 
     - Every task's loss is its mean over the labelled rows of the *whole effective batch*: all micro-batches of an
@@ -33,11 +41,15 @@ class MultiTaskTrainer(Trainer):
     - A task without a labelled row there is left alone by the optimizer.
     - The optimizer's groups are those of [`layerwise_parameter_groups`].
     - The logs hold each task's loss (`loss/<task>`) and each group's learning rate (`lr/<group>`).
+    - The order of the rows is a function of the seed and the epoch, for any number of processes; see [`BatchOrder`].
     - Evaluation losses are exact means over the split's labelled rows, not means of batch means.
+    - Where nothing of the encoder learns, its embeddings are computed once, as in evaluation.
+    - A loss that is no finite number ends the run, with the task and the rows named.
 
     Args:
         model: The model to train.
         args: The training arguments.
+        train_dataset: Tokenised rows with `targets`: a `Dataset`, several by name, or a [`Mixture`] of them.
         processing_class: The tokenizer; needed unless `data_collator` is given.
         data_collator: By default a [`MultiTaskCollator`] for the model's tasks.
         compute_metrics: By default [`MultiTaskMetrics`] for the model's tasks.
@@ -52,6 +64,7 @@ class MultiTaskTrainer(Trainer):
         model: Any = None,
         args: MultiTaskTrainingArguments | None = None,
         *,
+        train_dataset: Any = None,
         processing_class: Any = None,
         data_collator: Any = None,
         compute_metrics: Any = None,
@@ -69,10 +82,13 @@ class MultiTaskTrainer(Trainer):
                 "loss_weight."
             )
         tasks = model.config.tasks
+        if args.metric_for_best_model is not None and not args.knows_direction:
+            args.greater_is_better = direction(tasks, args.metric_for_best_model)
         super().__init__(
             model,
             args,
-            data_collator=data_collator or MultiTaskCollator(processing_class, [task.name for task in tasks]),
+            train_dataset=as_mixture(train_dataset),
+            data_collator=data_collator or MultiTaskCollator(processing_class, tasks),
             processing_class=processing_class,
             compute_metrics=compute_metrics or MultiTaskMetrics(tasks),
             **kwargs,
@@ -87,7 +103,17 @@ class MultiTaskTrainer(Trainer):
             )
         if args.gradual_unfreezing_steps:
             self.add_callback(GradualUnfreezing(args.gradual_unfreezing_steps))
+        if args.early_stopping_patience:
+            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+        self._stopping: TaskStopping | None = None
+        if args.task_patience:
+            primaries = {task.name: f"eval_{task.name}_{primary_of(task).name}" for task in tasks}
+            watched = {task: (key, direction(tasks, key)) for task, key in primaries.items()}
+            self._stopping = TaskStopping(watched, args.task_patience)
+            self.add_callback(self._stopping)
         self._tasks = [task.name for task in tasks]
+        self._order: BatchOrder | None = None
+        self._row_ids: list[str] | None = None
         self._losses = TaskLossLog(args.device)
         self._group_rates: dict[str, float] = {}
 
@@ -104,7 +130,25 @@ class MultiTaskTrainer(Trainer):
                 "Make a new MultiTaskTrainer after add_task or remove_task."
             )
         self._losses.clear()
+        if reads_only_embeddings(self.model):
+            logger.info("The encoder is frozen: its embeddings are computed once")
+            how = (self.data_collator, self.args.per_device_eval_batch_size)
+            self.train_dataset = embedded(self.model, self.train_dataset, *how)
+            self.eval_dataset = embedded(self.model, self.eval_dataset, *how)
         return super().train(*args, **kwargs)
+
+    def get_train_dataloader(self) -> Any:
+        """The batches of the mixture that this process takes."""
+        if not isinstance(self.train_dataset, Mixture):
+            return super().get_train_dataloader()
+        self._order = train_batches(self.train_dataset, self.args)
+        return train_loader(self._order, self.data_collator, self.args)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """As [`Trainer._run_epoch`], in the order of that epoch."""
+        if self._order is not None:
+            self._order.set_epoch(kwargs["epoch"])  # through Accelerate's wrappers it would not arrive after a resume
+        super()._run_epoch(*args, **kwargs)
 
     def parameter_groups(self, model: nn.Module | None = None) -> list[dict[str, Any]]:
         """The optimizer's parameter groups at their base rates; see [`layerwise_parameter_groups`]."""
@@ -146,9 +190,15 @@ class MultiTaskTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """As [`Trainer.compute_loss`], remembering each task's loss for the logs."""
+        """As [`Trainer.compute_loss`], remembering each task's loss for the logs.
+
+        Raises:
+            FloatingPointError: A loss is not finite; see [`check_finite`].
+        """
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
+            tasks, step = self.model.config.tasks, self.state.global_step
+            check_finite(tasks, outputs["losses"], outputs["logits"], inputs["labels"], self._row_ids, step)
             self._losses.add(outputs["losses"])
         return (loss, outputs) if return_outputs else loss
 
@@ -166,14 +216,23 @@ class MultiTaskTrainer(Trainer):
         predictions: Any = output.predictions
         label_ids: Any = output.label_ids
         if isinstance(predictions, Mapping) and isinstance(label_ids, Mapping):
-            tasks = self.model.config.tasks
-            losses = evaluation_losses(tasks, predictions, label_ids)
-            exact = {f"{prefix}_{name}_loss": loss.item() for name, loss in losses.items()}
-            total = total_loss(tasks, losses)
-            if total is not None:
-                exact[f"{prefix}_loss"] = total.item()
+            losses = evaluation_losses(self.model.config.tasks, predictions, label_ids)
+            exact = {f"{prefix}_{name}": loss for name, loss in losses.items()}
             return output._replace(metrics=(output.metrics or {}) | exact)
         return output
+
+    def calibrate(self, dataset: Any) -> dict[str, Calibration]:
+        """Fit each task's temperature, and thresholds, on `dataset`, a validation split; per task, what that changed.
+
+        They go into the model's configuration, and so into its checkpoints, and from now on into its metrics.
+        """
+        prediction = self.predict(dataset)
+        label_ids: Any = prediction.label_ids
+        predictions: Any = prediction.predictions
+        self.model.config.tasks, records = calibrate(self.model.config.tasks, predictions, label_ids)
+        if isinstance(self.compute_metrics, MultiTaskMetrics):
+            self.compute_metrics = MultiTaskMetrics(self.model.config.tasks)
+        return records
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """The micro-batches of one effective batch and, per task that has any, its labelled rows over all processes."""
@@ -192,15 +251,32 @@ class MultiTaskTrainer(Trainer):
         return torch.zeros((), device=self.args.device)
 
     def _labelled_rows(self, batches: list[Any], device: torch.device) -> dict[str, Tensor]:
-        """Per task that has any, the labelled rows of `batches` in all processes, which so agree on the heads used."""
-        tasks: list[Task] = self.model.config.tasks
-        counts_T = torch.zeros(len(tasks), dtype=torch.int64, device=device)
-        for labels in (batch.get("labels", {}) for batch in batches):
-            for index, task in enumerate(tasks):
-                if task.name in labels:
-                    counts_T[index] += count_labels(labels[task.name])
-        counts_T = self._sum_over_processes(counts_T)
+        """Per task that has any, the targets of `batches` in all processes, which so agree on the heads used."""
+        tasks = self._trained_tasks()
+        counts_T = self._sum_over_processes(count_targets(tasks, batches).to(device))
         return {task.name: counts_T[i] for i, (task, n) in enumerate(zip(tasks, counts_T.tolist(), strict=True)) if n}
+
+    def _trained_tasks(self) -> list[Task]:
+        """The model's tasks that have not been stopped."""
+        stopped = self._stopping.stopped if self._stopping else ()
+        return [task for task in self.model.config.tasks if task.name not in stopped]
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        """As [`Trainer._prepare_inputs`], keeping back where the rows come from, which is nothing for the model."""
+        self._row_ids = inputs.pop("row_ids", None)
+        return super()._prepare_inputs(inputs)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """As [`Trainer._save_optimizer_and_scheduler`], and what task stopping knows."""
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self._stopping and self.args.should_save:
+            self._stopping.save(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """As [`Trainer._load_optimizer_and_scheduler`], and what task stopping knew."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self._stopping and checkpoint is not None:
+            self._stopping.load(checkpoint)
 
     def _has_loss(self, counts: Mapping[str, Tensor]) -> bool:
         """Whether one of the tasks counted has a weight in the loss."""
@@ -219,37 +295,3 @@ class MultiTaskTrainer(Trainer):
         self._group_rates = {group["name"]: group["lr"] for group in optimizer.param_groups if "name" in group}
         rate: float = super()._get_learning_rate()
         return rate
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """As [`Trainer._load_from_checkpoint`].
-
-        Raises:
-            ValueError: The checkpoint's tasks, labels or pooling are others: its heads would answer other questions.
-        """
-        if (Path(resume_from_checkpoint) / "config.json").is_file():
-            config = type(self.model.config).from_pretrained(resume_from_checkpoint)
-            saved, wanted = (
-                (c.pooling, [(task.name, task.labels) for task in c.tasks]) for c in (config, self.model.config)
-            )
-            if saved != wanted:
-                raise ValueError(
-                    f"A resumed run must have the pooling, tasks and labels of its checkpoint, {saved}, found "
-                    f"{wanted}. Restore them in the configuration, or start a new run."
-                )
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """As [`Trainer.create_model_card`], but a card that exists is kept."""
-        if not (Path(self.args.output_dir or ".") / "README.md").exists():
-            super().create_model_card(*args, **kwargs)
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """As [`Trainer._push_from_checkpoint`], which copies no code beside the weights."""
-        if self.is_world_process_zero():
-            custom_object_save(self.accelerator.unwrap_model(self.model), self.args.output_dir or ".")
-        super()._push_from_checkpoint(checkpoint_folder)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """As [`Trainer._save`], without the pickled arguments: they hold `hub_token`, and loading them runs code."""
-        super()._save(output_dir, state_dict)
-        (Path(output_dir or self.args.output_dir or ".") / "training_args.bin").unlink(missing_ok=True)

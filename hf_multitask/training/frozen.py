@@ -1,0 +1,86 @@
+"""A frozen encoder: its embeddings are computed once, and training reads them in place of the texts."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from datasets import Dataset, concatenate_datasets
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .layerwise import find_backbone
+
+KEPT = ("targets", "length", "row")
+"""Columns of tokenised rows that are not the model's inputs."""
+
+
+def reads_only_embeddings(model: nn.Module) -> bool:
+    """Whether nothing of the encoder learns, and every task reads the sentence embedding of one text.
+
+    The embeddings are then the same in every epoch.
+
+    Args:
+        model: A [`MultiTaskModel`], wrapped or not.
+    """
+    config: Any = model.config
+    frozen = not any(parameter.requires_grad for parameter in find_backbone(model).parameters())
+    return frozen and all(task.has_head and not task.reads_tokens for task in config.tasks)
+
+
+def embed_rows(
+    model: nn.Module, rows: Dataset, collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]], batch_size: int
+) -> Dataset:
+    """`rows` with their `sentence_embedding`, D float32 values each, in place of their tokens, in the same order.
+
+    Each text is encoded once, as in evaluation: without dropout, which a frozen encoder otherwise has in training too.
+    Long texts come first, with others of their length, so that little is padded. Several processes share the texts out
+    and all get all embeddings.
+
+    Args:
+        model: A [`MultiTaskModel`], wrapped or not, on its device.
+        rows: Tokenised rows; their `targets`, `length` and `row` are kept.
+        collate: Makes a batch of the model's inputs from rows; see [`MultiTaskCollator`].
+        batch_size: Texts encoded at once.
+    """
+    kept = rows.select_columns([name for name in KEPT if name in rows.column_names])
+    inputs = rows.remove_columns(kept.column_names)
+    batches = _batches(rows, batch_size)
+    processes = PartialState()
+    config: Any = model.config
+    embeddings_ND = torch.zeros(len(rows), config.hidden_size)
+    was_training = model.training
+    model.eval()
+    try:
+        for batch in batches[processes.process_index :: processes.num_processes]:
+            embeddings_ND[batch] = _embed(model, collate(inputs.__getitems__(batch))).float().cpu()
+    finally:
+        model.train(was_training)
+    if processes.num_processes > 1:  # the rows of the others are zeros
+        embeddings_ND = reduce(embeddings_ND.to(processes.device), "sum").cpu()
+    values = pa.FixedSizeListArray.from_arrays(embeddings_ND.numpy().ravel(), embeddings_ND.shape[1])
+    embedded = Dataset(pa.table({"sentence_embedding": values}))
+    joined: Dataset = concatenate_datasets([kept, embedded], axis=1)
+    # As arrays, not lists: a row is then read about as fast as its targets alone.
+    return joined.with_format("numpy", columns=["sentence_embedding"], output_all_columns=True)
+
+
+@torch.no_grad()
+def _embed(model: nn.Module, batch: dict[str, Any]) -> Tensor:
+    device = next(model.parameters()).device
+    output = model(**{name: value.to(device) for name, value in batch.items()})
+    embedding_BD: Tensor = output.sentence_embedding
+    return embedding_BD
+
+
+def _batches(rows: Dataset, batch_size: int) -> list[list[int]]:
+    """The indices of all rows, those of the longest first, in batches."""
+    if "length" in rows.column_names:
+        lengths_N: NDArray[np.int64] = rows.with_format("numpy")["length"][:]
+    else:
+        lengths_N = np.array([len(ids) for ids in rows["input_ids"]])
+    longest_first: list[int] = np.argsort(-lengths_N, kind="stable").tolist()
+    return [longest_first[start : start + batch_size] for start in range(0, len(longest_first), batch_size)]

@@ -1,0 +1,137 @@
+"""What a Trainer writes and reads: checkpoints, the card beside them, and what of them is pushed."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transformers import EarlyStoppingCallback, Trainer
+from transformers.dynamic_module_utils import custom_object_save
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, rotate_checkpoints
+
+from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside
+from .output_folder import write_errors_explained
+
+
+class SavingTrainer(Trainer):
+    """As [`Trainer`], but a run that is killed at any moment goes on from its last complete checkpoint to the same end.
+
+    - A checkpoint is complete once [`mark_complete`] has listed its files; an older one is removed only then.
+    - A checkpoint holds plain files and the code of its model, and fits the model that it is read into.
+    """
+
+    model: Any
+    _ended_step: int | None = None
+    _saves_at_epoch_end = False
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """As [`Trainer._save_checkpoint`], complete or not at all.
+
+        Raises:
+            OSError: The checkpoint could not be written. Nothing of it is left, and older ones are untouched.
+        """
+        folder = Path(self._get_output_dir(trial))
+        checkpoint = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        writes = self.args.should_save
+        with write_errors_explained(checkpoint):
+            if writes:
+                set_aside(checkpoint)
+            self.accelerator.wait_for_everyone()  # no process may write there before
+            try:
+                with _replaced(self.args, save_total_limit=None, push_to_hub=False):  # both come after the mark
+                    super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()  # nor may one still write when the files are listed
+                if writes:
+                    mark_complete(checkpoint)
+            except BaseException:
+                if writes:
+                    restore_aside(checkpoint)
+                raise
+        if writes:
+            drop_aside(checkpoint)
+        if self.args.push_to_hub:
+            self._push_from_checkpoint(str(checkpoint))
+        if writes and self.args.save_total_limit:
+            remove_cut_off(folder)
+            rotate_checkpoints(str(folder), self.args.save_total_limit, self.state.best_model_checkpoint, True)
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """As [`Trainer._maybe_log_save_evaluate`], but the last step of an epoch is saved after the epoch's evaluation.
+
+        A run that resumes there begins with the next epoch. An evaluation it left out would be missing from the random
+        numbers drawn, the rates of a scheduler that follows the metrics and the patience of early stopping.
+        """
+        if self._ended_step == self.state.global_step:  # called for the end of an epoch
+            self.control.should_save |= self._saves_at_epoch_end
+            self._ended_step, self._saves_at_epoch_end = None, False
+        else:
+            self._ended_step = self.state.global_step
+            ends_epoch = float(self.state.epoch or 0.0).is_integer()
+            if self.control.should_save and ends_epoch and self.args.eval_strategy == IntervalStrategy.EPOCH:
+                self.control.should_save, self._saves_at_epoch_end = False, True
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """As [`Trainer._run_epoch`], which would make one more step of a resumed run that has made its last."""
+        stopped_early = any(
+            callback.early_stopping_patience_counter >= callback.early_stopping_patience
+            for callback in self.callback_handler.callbacks
+            if isinstance(callback, EarlyStoppingCallback)
+        )
+        if stopped_early or self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
+
+    def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
+        """As [`Trainer._finalize_training`], which may remove the last checkpoint: not of a run that is to go on."""
+        goes_on = self.state.global_step < self.state.max_steps
+        with _replaced(self.args, save_total_limit=None) if goes_on else contextlib.nullcontext():
+            return super()._finalize_training(*args, **kwargs)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """As [`Trainer._load_from_checkpoint`].
+
+        Raises:
+            ValueError: The checkpoint's tasks, labels or pooling are others: its heads would answer other questions.
+        """
+        if (Path(resume_from_checkpoint) / "config.json").is_file():
+            config = type(self.model.config).from_pretrained(resume_from_checkpoint)
+            saved, wanted = (
+                (c.pooling, [(task.name, task.labels) for task in c.tasks]) for c in (config, self.model.config)
+            )
+            if saved != wanted:
+                raise ValueError(
+                    f"A resumed run must have the pooling, tasks and labels of its checkpoint, {saved}, found "
+                    f"{wanted}. Restore them in the configuration, or start a new run."
+                )
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """As [`Trainer.create_model_card`], but a card that exists is kept."""
+        if not (Path(self.args.output_dir or ".") / "README.md").exists():
+            super().create_model_card(*args, **kwargs)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """As [`Trainer._push_from_checkpoint`], which copies no code beside the weights."""
+        if self.is_world_process_zero():
+            custom_object_save(self.accelerator.unwrap_model(self.model), self.args.output_dir or ".")
+        super()._push_from_checkpoint(checkpoint_folder)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """As [`Trainer._save`], without the pickled arguments: they hold `hub_token`, and loading them runs code."""
+        super()._save(output_dir, state_dict)
+        (Path(output_dir or self.args.output_dir or ".") / "training_args.bin").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _replaced(args: Any, **values: Any) -> Iterator[None]:
+    """Other values of some arguments, for a while."""
+    kept = {name: getattr(args, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(args, name, value)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(args, name, value)

@@ -1,0 +1,122 @@
+"""A frozen encoder: each text is encoded once, and training learns the same."""
+
+import pytest
+import torch
+from conftest import TASKS, tiny_bert
+from datasets import Dataset
+from test_trainer import fresh, rows, trainer, weights  # noqa: F401 - a fixture
+
+from hf_multitask.data.collation import MultiTaskCollator
+from hf_multitask.data.tokenization import tokenize
+from hf_multitask.training.frozen import embed_rows, reads_only_embeddings
+
+
+def frozen(model):
+    model.backbone.requires_grad_(False)
+    return model
+
+
+def embedded(model, tokenizer, data, batch_size=4):
+    tokenised = tokenize(Dataset.from_list(data), tokenizer, 32)
+    return embed_rows(model, tokenised, MultiTaskCollator(tokenizer, model.config.tasks), batch_size)
+
+
+def count_texts(model):
+    """The list to which the number of texts of every call of the encoder will be added."""
+    texts = []
+    model.backbone.register_forward_pre_hook(
+        lambda _module, _args, kwargs: texts.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    return texts
+
+
+def test_the_embeddings_are_those_of_the_model_in_the_order_of_the_rows(tokenizer):
+    model, data = tiny_bert(), rows(11)
+    found = embedded(model, tokenizer, data)
+    for row, source in zip(found, data, strict=True):
+        alone = model(**tokenizer([source["text"]], return_tensors="pt")).sentence_embedding[0]
+        torch.testing.assert_close(torch.tensor(row["sentence_embedding"]), alone.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_targets_lengths_and_origins_stay_and_tokens_go(tokenizer):
+    data = [row | {"row": f"row {index} of a.csv"} for index, row in enumerate(rows(5))]
+    found = embedded(tiny_bert(), tokenizer, data)
+    assert set(found.column_names) == {"targets", "length", "row", "sentence_embedding"}
+    tokenised = tokenize(Dataset.from_list(data), tokenizer, 32)
+    for name in ("targets", "length", "row"):
+        assert found[name][:] == tokenised[name][:]
+
+
+def test_rows_without_lengths_can_be_embedded(tokenizer):
+    model, data = tiny_bert(), rows(5)
+    collate = MultiTaskCollator(tokenizer, model.config.tasks)
+    tokenised = tokenize(Dataset.from_list(data), tokenizer, 32)
+    found = embed_rows(model, tokenised.remove_columns("length"), collate, 2)
+    expected = embed_rows(model, tokenised, collate, 2)
+    for one, other in zip(found, expected, strict=True):
+        assert (one["sentence_embedding"] == other["sentence_embedding"]).all()
+
+
+def test_texts_of_one_length_are_encoded_together_the_longest_first(tokenizer):
+    model = tiny_bert()
+    shapes = []
+    model.backbone.register_forward_pre_hook(
+        lambda _module, _args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    embedded(model, tokenizer, rows(20))
+    assert shapes == [(4, 8), (4, 7), (4, 6), (4, 5), (4, 4)]
+
+
+def test_embedding_leaves_the_model_in_training_mode_but_drops_nothing(tokenizer):
+    model = tiny_bert(hidden_dropout_prob=0.5)
+    expected = embedded(model.eval(), tokenizer, rows(4))
+    found = embedded(model.train(), tokenizer, rows(4))
+    assert model.training
+    assert [r["sentence_embedding"].tolist() for r in found] == [r["sentence_embedding"].tolist() for r in expected]
+
+
+def test_training_on_embeddings_ends_with_the_weights_of_training_on_texts_and_encodes_each_text_once(
+    tmp_path, tokenizer, weights  # noqa: F811
+):
+    settings = {"per_device_train_batch_size": 4, "num_train_epochs": 3, "train_sampling_strategy": "random"}
+    expected = trainer(tmp_path / "a", tokenizer, frozen(fresh(weights)), **settings)
+    expected.train()
+
+    model = frozen(fresh(weights))
+    found = trainer(tmp_path / "b", tokenizer, model, **settings)
+    texts = count_texts(model)
+    found.train_dataset = type(found.train_dataset)(
+        {"train": embedded(model, tokenizer, rows())}, found.train_dataset.settings
+    )
+    found.train()
+    assert sum(texts) == len(rows())
+    for name, value in expected.model.state_dict().items():
+        torch.testing.assert_close(found.model.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+    assert not torch.equal(found.model.heads["topic"].weight, weights["heads.topic.weight"])
+
+
+def test_evaluation_on_embeddings_is_that_on_texts(tmp_path, tokenizer):
+    model = tiny_bert()
+    job = trainer(tmp_path, tokenizer, model)
+    expected, found = job.evaluate(), job.evaluate(embedded(model, tokenizer, rows()))
+    for key in ("eval_loss", "eval_topic_loss", "eval_sentiment_accuracy"):
+        assert found[key] == pytest.approx(expected[key], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ([], True),
+        ([{"name": "tone", "problem_type": "regression"}], True),
+        ([{"name": "words", "problem_type": "token_classification", "labels": ["a", "b"]}], False),
+        ([{"name": "alike", "problem_type": "similarity"}], False),
+    ],
+)
+def test_only_tasks_that_read_one_texts_embedding_can_do_without_the_encoder(more, expected):
+    assert reads_only_embeddings(frozen(tiny_bert(tasks=[*TASKS, *more]))) is expected
+
+
+def test_an_encoder_with_a_trainable_layer_is_needed_in_every_step():
+    model = frozen(tiny_bert())
+    model.backbone.encoder.layer[1].requires_grad_(True)
+    assert not reads_only_embeddings(model)

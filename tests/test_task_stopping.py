@@ -1,0 +1,88 @@
+"""A task that no longer improves leaves the loss, and keeps its best head."""
+
+import logging
+
+import pytest
+import torch
+from conftest import tiny_bert
+from transformers import TrainerControl, TrainerState
+
+from hf_multitask.training.task_stopping import TaskStopping
+
+METRICS = {"topic": ("eval_topic_accuracy", True), "sentiment": ("eval_sentiment_loss", False)}
+
+
+def evaluated(stopping, model, topic, sentiment, control=None):
+    metrics = {"eval_topic_accuracy": topic, "eval_sentiment_loss": sentiment}
+    control = control or TrainerControl()
+    stopping.on_evaluate(None, TrainerState(), control, metrics=metrics, model=model)
+    return control
+
+
+def mark(model, value):
+    """Set every weight of every head to `value`."""
+    for parameter in model.heads.parameters():
+        torch.nn.init.constant_(parameter, value)
+
+
+def test_a_task_stops_after_so_many_evaluations_without_an_improvement(caplog):
+    stopping, model = TaskStopping(METRICS, patience=2), tiny_bert()
+    with caplog.at_level(logging.INFO, logger="hf_multitask"):
+        for topic, sentiment in [(0.5, 1.0), (0.4, 0.9), (0.5, 0.8)]:
+            evaluated(stopping, model, topic, sentiment)
+    assert stopping.stopped == {"topic"}
+    assert "Task 'topic' stopped at step 0: 2 evaluations without a better eval_topic_accuracy" in caplog.text
+
+
+def test_an_improvement_ends_the_waiting():
+    stopping, model = TaskStopping(METRICS, patience=2), tiny_bert()
+    for topic in (0.5, 0.4, 0.6, 0.5):
+        evaluated(stopping, model, topic, sentiment=-topic)
+    assert stopping.stopped == set()
+
+
+def test_lower_is_better_where_the_metric_says_so():
+    stopping, model = TaskStopping(METRICS, patience=1), tiny_bert()
+    for topic, sentiment in [(0.1, 1.0), (0.2, 2.0)]:
+        evaluated(stopping, model, topic, sentiment)
+    assert stopping.stopped == {"sentiment"}
+
+
+def test_a_stopped_task_gets_its_best_head_back_and_the_others_keep_theirs():
+    stopping, model = TaskStopping(METRICS, patience=1), tiny_bert()
+    mark(model, 1.0)
+    evaluated(stopping, model, 0.9, 0.9)
+    mark(model, 2.0)
+    evaluated(stopping, model, 0.8, 0.8)
+    assert model.heads["topic"].weight.unique().tolist() == [1.0]
+    assert model.heads["sentiment"].weight.unique().tolist() == [2.0]
+
+
+def test_the_run_ends_when_every_task_has_stopped():
+    stopping, model = TaskStopping(METRICS, patience=1), tiny_bert()
+    assert not evaluated(stopping, model, 0.5, 0.5).should_training_stop
+    assert evaluated(stopping, model, 0.5, 0.5).should_training_stop
+
+
+@pytest.mark.parametrize("evaluations", [0, 1, 2])
+def test_a_resumed_run_goes_on_as_if_it_had_not_been_away(tmp_path, evaluations):
+    history = [(0.9, 0.9), (0.8, 0.8), (0.7, 0.95), (0.6, 0.99)]
+    whole, resumed, models = TaskStopping(METRICS, 2), TaskStopping(METRICS, 2), [tiny_bert(), tiny_bert()]
+    for number, values in enumerate(history[:evaluations]):
+        mark(models[0], number)
+        evaluated(whole, models[0], *values)
+    whole.save(str(tmp_path))
+    resumed.load(str(tmp_path))
+    for number, values in enumerate(history[evaluations:], start=evaluations):
+        for stopping, model in zip([whole, resumed], models, strict=True):
+            mark(model, number)
+            evaluated(stopping, model, *values)
+    assert resumed.stopped == whole.stopped == {"topic", "sentiment"}
+    for name, parameter in models[0].heads.named_parameters():
+        assert torch.equal(parameter, models[1].heads.get_parameter(name))
+
+
+def test_a_checkpoint_without_it_is_the_beginning(tmp_path):
+    stopping = TaskStopping(METRICS, 1)
+    stopping.load(str(tmp_path))
+    assert stopping.stopped == set()
