@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table: text as given, floats with four digits, all but the first column at the right."""
-    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
+    cells = [[_cell(value) for value in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [
@@ -17,4 +17,4 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str
 
 def _cell(value: object) -> str:
     text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return " ".join(text.replace("|", "\\|").splitlines())

@@ -1,0 +1,132 @@
+"""What a run learnt from, and how, as tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from ..modeling.task import Task
+from ..tables import format_table
+from .run_record import RunRecord
+
+MOST_LABELS = 10
+"""Of so many labels of a task the rows are told one by one."""
+
+TOLD_ELSEWHERE = ("name", "problem_type", "labels", "metrics", "primary_metric")
+
+
+def task_table(record: RunRecord) -> str:
+    """Each task's kind, labels and settings that differ from the default.
+
+    What was fitted is not among the settings: it is told where the calibration is.
+    """
+    rows = []
+    for task in record.tasks:
+        fitted = ("temperature", "thresholds") if task.name in record.calibration else ()
+        kind = task.problem_type.replace("_", " ")
+        rows.append([task.name, kind, _first(task.labels) or "-", _settings(task, fitted) or "-"])
+    return format_table(["task", "kind", "labels", "settings"], rows)
+
+
+def size_table(record: RunRecord) -> str:
+    """The rows of each dataset and split."""
+    splits = _splits(record)
+    rows = [
+        [name, *(sizes.get(split, 0) for split in splits), record.sources[name]] for name, sizes in record.sizes.items()
+    ]
+    return format_table(["rows of", *splits, "from"], rows)
+
+
+def label_table(record: RunRecord) -> str:
+    """The rows (or words) that each label has in each split, of many labels those with most training rows.
+
+    Empty where no task has labels.
+    """
+    splits = list(record.label_counts)
+    rows: list[list[object]] = []
+    for task in record.tasks:
+        counts = {
+            label: [record.label_counts[split][task.name][label] for split in splits]
+            for label in task.labels
+            if splits and task.name in record.label_counts[splits[0]]
+        }
+        told = (
+            sorted(counts, key=lambda label: -counts[label][0])[:MOST_LABELS]
+            if len(counts) > MOST_LABELS + 1
+            else counts
+        )
+        rows += [[f"{task.name}: {label}", *counts[label]] for label in told]
+        if others := [counts[label] for label in counts if label not in told]:
+            rows.append([f"{task.name}: {len(others)} more", *(sum(column) for column in zip(*others, strict=True))])
+    return format_table(["labelled", *splits], rows) if rows else ""
+
+
+def number_table(record: RunRecord) -> str:
+    """What the targets that are numbers are like in each split; empty where no task has any."""
+    rows: list[list[object]] = []
+    columns: dict[str, None] = {}
+    found: list[tuple[str, Mapping[str, float]]] = []
+    for task in record.tasks:
+        for split, summaries in record.target_summaries.items():
+            for name, summary in summaries.get(task.name, {}).items():
+                what = task.name if name == task.name else f"{task.name}: {name}"
+                found.append((f"{what}, {split}", summary))
+                columns |= dict.fromkeys(summary)
+    rows = [[what, *(_number(summary[key]) if key in summary else "-" for key in columns)] for what, summary in found]
+    return format_table(["targets of", *columns], rows) if rows else ""
+
+
+def mixing_table(record: RunRecord) -> str:
+    """The rows that an epoch draws from each dataset: of every epoch, or of the first and the last if they differ."""
+    if not record.epoch_rows:
+        return ""
+    first, last = record.epoch_rows[0], record.epoch_rows[-1]
+    if all(rows == first for rows in record.epoch_rows):
+        return format_table(["dataset", "rows per epoch"], [[name, rows] for name, rows in first.items()])
+    header = ["dataset", "rows of epoch 1", f"rows of epoch {len(record.epoch_rows)}"]
+    return format_table(header, [[name, rows, last[name]] for name, rows in first.items()])
+
+
+def group_table(record: RunRecord) -> str:
+    """The parameter groups with their learning rates."""
+    rows = [[name, f"{size:,}", f"{rate:.4g}", f"{decay:g}"] for name, size, rate, decay in record.groups]
+    return format_table(["group", "parameters", "learning rate", "weight decay"], rows)
+
+
+def _splits(record: RunRecord) -> list[str]:
+    """All splits that a dataset has, in the order of train, validation and test."""
+    return list(dict.fromkeys([*record.label_counts, *(split for sizes in record.sizes.values() for split in sizes)]))
+
+
+def _settings(task: Task, fitted: Sequence[str]) -> str:
+    told = []
+    for setting in fields(task):
+        value = getattr(task, setting.name)
+        if setting.name in (*TOLD_ELSEWHERE, *fitted) or value == setting.default:
+            continue
+        if setting.name == "head":
+            default = type(value)()
+            parts = {key: part for key, part in asdict(value).items() if part != getattr(default, key)}
+            told.append("head " + " and ".join(f"{key} {_short(part)}" for key, part in parts.items()))
+        else:
+            told.append(f"{setting.name.replace('_', ' ')} {_short(value)}")
+    return "; ".join(told)
+
+
+def _short(value: Any) -> str:
+    """A number, or a few of them, or from where to where many of them go."""
+    if not isinstance(value, tuple):
+        return _number(value)
+    if len(value) > MOST_LABELS:
+        return f"{_number(min(value))} to {_number(max(value))}"
+    return " ".join(_number(number) for number in value)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+
+
+def _first(labels: Sequence[str]) -> str:
+    """The first labels, and how many more there are."""
+    told = labels if len(labels) <= MOST_LABELS + 1 else labels[:MOST_LABELS]
+    more = [f"{len(labels) - len(told)} more"] if len(told) < len(labels) else []
+    return ", ".join([*told, *more])

@@ -1,0 +1,76 @@
+"""All pictures and files of a run's labels and curves."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from .class_figure import draw_classes
+from .confusion_figure import draw_confusion
+from .csv_files import write_classes_csv, write_confusion_csv
+from .curves import draw_learning_rates, draw_losses, draw_metrics
+from .result_tables import SPLITS
+from .run_record import RunRecord
+
+FOLDER = "figures"
+"""Where in a run's folder they are."""
+
+
+class Illustration(NamedTuple):
+    """A picture of a run.
+
+    Args:
+        title: What it shows.
+        image: Its PNG file, relative to the run's folder, with `/`.
+        task: The task that it is of; empty if it is of the run.
+        table: The csv file with what it shows, in the same way; empty if there is none.
+    """
+
+    title: str
+    image: str
+    task: str = ""
+    table: str = ""
+
+
+def write_figures(record: RunRecord, folder: Path) -> list[Illustration]:
+    """The pictures that the record has something for, written to `figures/` in the run's `folder`."""
+    drawn = []
+    split = SPLITS[record.last_split]
+    for name, slug in _slugs([task.name for task in record.tasks]).items():
+        if counts := record.confusion.get(name):
+            labels = next(task.labels for task in record.tasks if task.name == name)
+            total = sum(map(sum, counts))
+            found = Illustration(
+                f"{name}: right and given labels of {total:,} answers, {split} split", *_paths("confusion", slug, name)
+            )
+            draw_confusion(labels, counts, found.title, folder / found.image)
+            write_confusion_csv(labels, counts, folder / found.table)
+            drawn.append(found)
+        if classes := record.per_class.get(name):
+            found = Illustration(f"{name}: F1 and support by label, {split} split", *_paths("classes", slug, name))
+            draw_classes(classes, found.title, folder / found.image)
+            write_classes_csv(classes, folder / found.table)
+            drawn.append(found)
+    log = record.log_history
+    primary = {name: metrics[0] for name, metrics in record.metrics.items() if metrics}
+    images = {key: f"{FOLDER}/{key}.png" for key in ("losses", "metrics", "learning_rates")}
+    if draw_losses(log, [task.name for task in record.tasks], folder / images["losses"]):
+        drawn.append(Illustration("Loss by optimiser step", images["losses"]))
+    if draw_metrics(log, primary, folder / images["metrics"]):
+        drawn.append(Illustration("Primary metrics on the validation split, by optimiser step", images["metrics"]))
+    if draw_learning_rates(log, folder / images["learning_rates"]):
+        drawn.append(Illustration("Learning rates by optimiser step", images["learning_rates"]))
+    return drawn
+
+
+def _paths(kind: str, slug: str, task: str) -> tuple[str, str, str]:
+    return f"{FOLDER}/{kind}_{slug}.png", task, f"{FOLDER}/{kind}_{slug}.csv"
+
+
+def _slugs(names: list[str]) -> dict[str, str]:
+    """Per task, what its files are called: letters, digits and underscores, and no two alike on any file system."""
+    slugs: dict[str, str] = {}
+    for place, name in enumerate(names, start=1):
+        slug = re.sub(r"\W+", "_", name, flags=re.ASCII)
+        taken = {other.lower() for other in slugs.values()}
+        slugs[name] = f"{slug}_{place}" if slug.lower() in taken else slug
+    return slugs

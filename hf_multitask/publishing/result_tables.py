@@ -1,0 +1,78 @@
+"""How good each task is, as tables."""
+
+from collections.abc import Sequence
+
+from ..tables import format_table
+from .run_record import LOSS, ReportedMetric, RunRecord
+
+SPLITS = {"train": "train", "eval": "validation", "test": "test"}
+"""Prefix of a split's results -> how the split is called."""
+
+MOST_CLASSES = 15
+"""Tasks with more labels have figures and csv files, and no table of each label."""
+
+
+def describe_scores(record: RunRecord, split: str) -> str:
+    """Tables of each task's scores on `split`, one per set of metrics, the primary metric first.
+
+    Intervals stand behind the scores of the test split where the record has them; last, average and worst of the tasks.
+    """
+    alike: dict[tuple[ReportedMetric, ...], list[list[object]]] = {}
+    for task, scores in record.scores(split):
+        row: list[object] = [task.name]
+        for metric, score in scores.items():
+            interval = record.intervals.get(f"{task.name}_{metric.name}") if split == "test" else None
+            row.append(f"{score:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else score)
+        alike.setdefault(tuple(scores), []).append(row)
+    tables = [
+        format_table([f"{SPLITS[split]} scores", *(_header(metric) for metric in metrics)], rows)
+        for metrics, rows in alike.items()
+    ]
+    results = record.results.get(split, {})
+    if len(record.tasks) > 1 and f"{split}_average" in results:
+        average, worst = results[f"{split}_average"], results[f"{split}_worst"]
+        tables.append(
+            f"Primary metrics of all tasks: {average:.4f} on average, by loss weight; the worst is {worst:.4f}."
+        )
+    return "\n\n".join(tables)
+
+
+def _header(metric: ReportedMetric) -> str:
+    if metric == LOSS or metric.higher_is_better is None:
+        return metric.title
+    return f"{metric.title} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def calibration_table(record: RunRecord) -> str:
+    """Per calibrated task, its temperature, and its calibration error and likelihood before and after."""
+    rows = [
+        [name, f"{found['temperature']:.4g}", *(float(found[key]) for key in _CALIBRATION)]
+        for name, found in record.calibration.items()
+    ]
+    return format_table(["task", "temperature", *_CALIBRATION.values()], rows)
+
+
+_CALIBRATION = {"ece_before": "ECE before", "ece_after": "ECE", "nll_before": "NLL before", "nll_after": "NLL"}
+
+
+def threshold_tables(record: RunRecord) -> str:
+    """Per task whose thresholds were fitted, the probability from which on each label is given."""
+    tables = []
+    for task in record.tasks:
+        thresholds: Sequence[float] | None = record.calibration.get(task.name, {}).get("thresholds")
+        if thresholds:
+            rows = list(zip(task.labels, map(float, thresholds), strict=True))
+            tables.append(format_table([task.name, "given from"], rows))
+    return "\n\n".join(tables)
+
+
+def class_table(record: RunRecord, task: str) -> str:
+    """How well each label of a task is found; empty where the labels are too many to read."""
+    classes = record.per_class.get(task, {})
+    if not 0 < len(classes) <= MOST_CLASSES:
+        return ""
+    rows = [
+        [label, *(float(scores[key]) for key in ("precision", "recall", "f1")), int(scores["support"])]
+        for label, scores in classes.items()
+    ]
+    return format_table([task, "precision", "recall", "F1", "support"], rows)

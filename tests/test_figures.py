@@ -1,0 +1,177 @@
+"""Figures and their csv files: the numbers are the run's, the files are the same every time."""
+
+import csv
+import sys
+
+import matplotlib as mpl
+import pytest
+from matplotlib.figure import Figure
+from records import METRICS, TASKS, record
+
+from hf_multitask import Task
+from hf_multitask.publishing.confusion_figure import draw_confusion
+from hf_multitask.publishing.curves import points
+from hf_multitask.publishing.figures import write_figures
+
+
+def read(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return folder, write_figures(record(), folder)
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """Draw figures of a record, and return them by the name of their file."""
+    figures = {}
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: figures.update({path.stem: figure}))
+
+    def draw(**overrides):
+        write_figures(record(**overrides), tmp_path)
+        return figures
+
+    return draw
+
+
+def test_a_run_has_figures_of_the_labels_and_of_the_curves(written):
+    folder, figures = written
+    names = [f"confusion_{task.name}" for task in TASKS if task.is_choice]
+    names += [f"classes_{task.name}" for task in TASKS if task.labels] + ["losses", "metrics", "learning_rates"]
+    assert sorted(figure.image for figure in figures) == sorted(f"figures/{name}.png" for name in names)
+    for figure in figures:
+        assert (folder / figure.image).read_bytes().startswith(b"\x89PNG")
+        assert bool(figure.table) == bool(figure.task)
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == {
+        path for figure in figures for path in (figure.image, figure.table) if path
+    }
+
+
+def test_the_csv_of_a_confusion_has_the_records_labels_and_counts(written):
+    folder, _ = written
+    labels = list(TASKS[0].labels)  # one has a comma, a bar and a line break
+    rows = read(folder / "figures/confusion_topic.csv")
+    assert rows[0] == ["right \\ given", *labels]
+    assert [row[0] for row in rows[1:]] == labels
+    assert [list(map(int, row[1:])) for row in rows[1:]] == record().confusion["topic"]
+
+
+def test_the_csv_of_the_labels_has_the_records_scores(written):
+    folder, _ = written
+    rows = read(folder / "figures/classes_topic.csv")
+    assert rows[0] == ["label", "precision", "recall", "f1", "support"]
+    assert {row[0]: [float(cell) for cell in row[1:]] for row in rows[1:]} == {
+        label: list(scores.values()) for label, scores in record().per_class["topic"].items()
+    }
+
+
+def test_figures_are_the_same_bytes_every_time(written, tmp_path):
+    folder, figures = written
+    with mpl.rc_context({"axes.titlesize": 30, "font.size": 30}):
+        write_figures(record(), tmp_path)
+    for figure in figures:
+        assert (tmp_path / figure.image).read_bytes() == (folder / figure.image).read_bytes(), figure.image
+
+
+def test_drawing_leaves_matplotlib_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
+    settings = [name for name in mpl.rcParams if name != "backend"]  # reading that would choose one
+    before = {name: mpl.rcParams[name] for name in settings}
+    write_figures(record(per_class={}, confusion={}), tmp_path)
+    assert {name: mpl.rcParams[name] for name in settings} == before
+    assert "matplotlib.pyplot" not in sys.modules, "which alone chooses a backend"
+
+
+def test_the_cells_of_a_confusion_are_its_counts_and_coloured_by_the_row(drawn):
+    (axes, _) = drawn()["confusion_topic"].axes
+    counts = record().confusion["topic"]
+    assert [text.get_text() for text in axes.texts] == [f"{count:,}" for row in counts for count in row]
+    shares = axes.images[0].get_array()
+    assert shares.sum(axis=1).tolist() == pytest.approx([1.0] * 3)
+    assert shares[2, 1] == pytest.approx(counts[2][1] / sum(counts[2]))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("given label", "right label")
+
+
+def test_a_confusion_of_many_labels_has_colours_alone_and_short_names(drawn):
+    labels = tuple(f"a label that is very long and has number {index}" for index in range(50))
+    figures = drawn(tasks=[Task(name="fine", labels=labels)], confusion={"fine": [[1] * 50] * 50}, per_class={})
+    axes = figures["confusion_fine"].axes[0]
+    assert list(axes.texts) == []
+    names = [name.get_text() for name in axes.get_yticklabels()]
+    assert len(names) == 50
+    assert all(len(name) <= 24 and name.endswith("…") for name in names)
+
+
+def test_bars_are_the_f1_of_each_label_with_f1_and_support_beside_them(drawn):
+    axes = drawn()["classes_flags"].axes[0]
+    scores = record().per_class["flags"].values()
+    assert [bar.get_width() for bar in axes.patches] == [found["f1"] for found in scores]
+    f1 = ["F1", *(f"{found['f1']:.2f}" for found in scores)]
+    assert [text.get_text() for text in axes.texts] == [*f1, "support", *(f"{found['support']:,}" for found in scores)]
+
+
+def test_curves_are_the_log(drawn):
+    figures, log = drawn(), record().log_history
+    losses = {axes.get_title(loc="left"): axes for axes in figures["losses"].axes[:8]}
+    train, evaluation = losses["topic"].lines
+    assert (list(train.get_xdata()), list(train.get_ydata())) == points(log, "loss/topic")
+    assert (list(evaluation.get_xdata()), list(evaluation.get_ydata())) == points(log, "eval_topic_loss")
+    assert [list(line.get_ydata()) for line in losses["all tasks, weighted"].lines] == [
+        [6.0 / step for step in range(1, 7)],
+        [1.0, 0.5],
+    ]
+    metrics = {axes.get_title(loc="left"): axes for axes in figures["metrics"].axes[:7]}
+    for name, axes in metrics.items():
+        assert axes.get_ylabel() == METRICS[name][0].title
+        assert list(axes.lines[0].get_ydata()) == pytest.approx([0.3, 0.6])
+    rates = {line.get_label(): list(line.get_ydata()) for line in figures["learning_rates"].axes[0].lines}
+    assert rates == {name: points(log, f"lr/{name}")[1] for name in ("layers.0", "heads")}
+
+
+@pytest.mark.parametrize(("task", "best"), [("topic", (6, 0.6)), ("length", (3, 0.3))])  # length: lower is better
+def test_the_best_value_of_a_metric_is_marked(drawn, task, best):
+    (axes,) = (axes for axes in drawn()["metrics"].axes if axes.get_title(loc="left") == task)
+    ring = axes.lines[1]
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == pytest.approx(best)
+    assert [text.get_text() for text in axes.texts] == [f"{best[1]:.3f}"]
+
+
+def test_the_names_of_many_groups_are_spread_from_the_first_layer_to_the_last(drawn):
+    names = ["heads", *(f"layers.{index}" for index in range(47, -1, -1)), "embeddings"]
+    log = [{"step": step, **{f"lr/{name}": 1e-5 for name in names}} for step in (1, 2)]
+    (legend,) = drawn(log_history=log)["learning_rates"].legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert len(told) == 14
+    assert told[:2] == ["heads", "layers.47"]
+    assert told[-2:] == ["layers.0", "embeddings"]
+
+
+def test_a_log_of_zeros_and_of_one_line_and_of_no_numbers_is_drawn(tmp_path):
+    log = [{"step": 1, "loss": float("nan"), "lr/heads": 0.0, "eval_topic_f1_macro": float("nan")}]
+    figures = write_figures(record(log_history=log, confusion={}, per_class={}), tmp_path)
+    assert [figure.image for figure in figures] == [f"figures/{n}.png" for n in ("losses", "metrics", "learning_rates")]
+
+
+def test_a_run_without_a_log_and_without_scores_has_no_figures(tmp_path):
+    assert write_figures(record(log_history=[], confusion={}, per_class={}), tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_no_file_can_have_give_two_files_all_the_same(tmp_path):
+    tasks = [Task(name="a/b", labels=("x", "y")), Task(name="A b", labels=("x", "y"))]
+    run = record(
+        tasks=tasks, confusion={"a/b": [[1, 0], [0, 1]], "A b": [[2, 0], [0, 2]]}, per_class={}, log_history=[]
+    )
+    figures = write_figures(run, tmp_path)
+    assert [figure.image for figure in figures] == ["figures/confusion_a_b.png", "figures/confusion_A_b_2.png"]
+    assert [read(tmp_path / figure.table)[1][1] for figure in figures] == ["1", "2"]
+
+
+@pytest.mark.parametrize("label", ["$x", "$a$ & b_{1", "_hidden", "日本語", "two\nlines", "🎉", "\\frac"])
+def test_any_label_can_be_drawn(tmp_path, label):
+    draw_confusion([label, "other"], [[1, 2], [0, 0]], f"{label}: title", tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 1000
