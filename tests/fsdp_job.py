@@ -51,6 +51,7 @@ def main(folder: str, sharding: str, per_device: str, resume: str = "") -> None:
             per_device_train_batch_size=int(per_device),
             num_train_epochs=2,
             learning_rate=1e-3,
+            head_learning_rate=5e-3,
             weight_decay=0.1,
             train_sampling_strategy="sequential",
             save_strategy="epoch",

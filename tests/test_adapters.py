@@ -22,7 +22,10 @@ KINDS = [
     {"name": "words", "problem_type": "token_classification", "labels": ["O", "X"]},
     {"name": "alike", "problem_type": "similarity"},
 ]
-INPUTS = {"input_ids": torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]]), "attention_mask": torch.tensor([[1] * 4, [1, 1, 1, 0]])}
+INPUTS = {
+    "input_ids": torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]]),
+    "attention_mask": torch.tensor([[1] * 4, [1, 1, 1, 0]]),
+}
 
 
 def adapted(model=None, **settings):

@@ -104,7 +104,9 @@ def test_a_mixed_batch_cut_in_two_has_the_gradients_of_the_whole(expected, cut):
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # torch hides it itself
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
+)  # torch hides it itself
 def test_a_mixed_batch_has_the_same_gradients_compiled(expected):
     model, outputs, wanted = expected
     # Traced, forwards and backwards; turning so many small graphs into C++ as well takes a minute.
@@ -144,7 +146,10 @@ def test_training_in_bfloat16_keeps_float32_weights_and_losses(tmp_path, tokeniz
 @LORA
 @pytest.mark.parametrize("arguments", [{"activation_checkpointing": True}, {"bf16": True}])
 def test_adapters_and_heads_are_trained_the_same_with_checkpointing_and_in_bfloat16(
-    tmp_path, tokenizer, weights, arguments  # noqa: F811
+    tmp_path,
+    tokenizer,
+    weights,
+    arguments,  # noqa: F811
 ):
     def adapted():
         torch.manual_seed(1)
@@ -157,7 +162,9 @@ def test_adapters_and_heads_are_trained_the_same_with_checkpointing_and_in_bfloa
 
 
 def test_heads_on_a_frozen_encoder_are_trained_the_same_with_activation_checkpointing(
-    tmp_path, tokenizer, weights  # noqa: F811
+    tmp_path,
+    tokenizer,
+    weights,  # noqa: F811
 ):
     whole = first_gradients(trainer(tmp_path, tokenizer, fresh(weights), freeze=["backbone"]))
     arguments = {"freeze": ["backbone"], "activation_checkpointing": True}

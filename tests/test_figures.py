@@ -140,6 +140,12 @@ def test_the_best_value_of_a_metric_is_marked(drawn, task, best):
     assert [text.get_text() for text in axes.texts] == [f"{best[1]:.3f}"]
 
 
+def test_a_value_that_is_no_number_is_never_the_best(drawn):
+    log = [{"step": step, "eval_topic_f1_macro": value} for step, value in ((1, float("nan")), (2, 0.5), (3, 0.4))]
+    (axes,) = drawn(log_history=log)["metrics"].axes
+    assert (axes.lines[1].get_xdata()[0], axes.lines[1].get_ydata()[0]) == (2, 0.5)
+
+
 def test_the_names_of_many_groups_are_spread_from_the_first_layer_to_the_last(drawn):
     names = ["heads", *(f"layers.{index}" for index in range(47, -1, -1)), "embeddings"]
     log = [{"step": step, **{f"lr/{name}": 1e-5 for name in names}} for step in (1, 2)]
@@ -171,7 +177,7 @@ def test_names_that_no_file_can_have_give_two_files_all_the_same(tmp_path):
     assert [read(tmp_path / figure.table)[1][1] for figure in figures] == ["1", "2"]
 
 
-@pytest.mark.parametrize("label", ["$x", "$a$ & b_{1", "_hidden", "日本語", "two\nlines", "🎉", "\\frac"])
+@pytest.mark.parametrize("label", ["$x", "$a$ & b_{1", "_hidden", "日本語", "two\nlines", "🎉", "$\\nope{$"])
 def test_any_label_can_be_drawn(tmp_path, label):
     draw_confusion([label, "other"], [[1, 2], [0, 0]], f"{label}: title", tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 1000

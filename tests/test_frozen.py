@@ -1,9 +1,12 @@
 """A frozen encoder: each text is encoded once, and training learns the same."""
 
+import json
+
 import pytest
 import torch
 from conftest import TASKS, tiny_bert
 from datasets import Dataset
+from test_distributed import launch
 from test_trainer import fresh, rows, trainer, weights  # noqa: F401 - a fixture
 
 from hf_multitask.data.collation import MultiTaskCollator
@@ -76,7 +79,9 @@ def test_embedding_leaves_the_model_in_training_mode_but_drops_nothing(tokenizer
 
 
 def test_training_on_embeddings_ends_with_the_weights_of_training_on_texts_and_encodes_each_text_once(
-    tmp_path, tokenizer, weights  # noqa: F811
+    tmp_path,
+    tokenizer,
+    weights,  # noqa: F811
 ):
     settings = {"per_device_train_batch_size": 4, "num_train_epochs": 3, "train_sampling_strategy": "random"}
     expected = trainer(tmp_path / "a", tokenizer, frozen(fresh(weights)), **settings)
@@ -93,6 +98,19 @@ def test_training_on_embeddings_ends_with_the_weights_of_training_on_texts_and_e
     for name, value in expected.model.state_dict().items():
         torch.testing.assert_close(found.model.state_dict()[name], value, rtol=1e-5, atol=1e-6)
     assert not torch.equal(found.model.heads["topic"].weight, weights["heads.topic.weight"])
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_texts_out_and_both_get_all_embeddings(tmp_path, tokenizer, weights):  # noqa: F811
+    torch.save(weights, tmp_path / "weights.pt")
+    launch(2, "frozen_job.py", tmp_path)
+    found = [json.loads((tmp_path / f"embeddings-{rank}.json").read_text()) for rank in range(2)]
+    assert [part["texts"] for part in found] == [6, 5]
+    expected = embedded(fresh(weights), tokenizer, rows(11), batch_size=2)
+    assert found[0]["embeddings"] == found[1]["embeddings"]
+    torch.testing.assert_close(
+        torch.tensor(found[0]["embeddings"]), torch.tensor(expected["sentence_embedding"][:]), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_evaluation_on_embeddings_is_that_on_texts(tmp_path, tokenizer):

@@ -22,6 +22,14 @@ from hf_multitask.training.interruption import StopOnSignal
 HERE = Path(__file__).parent
 
 
+@pytest.fixture(autouse=True)
+def _python_hears_ctrl_c():
+    """A shell has SIGINT ignored in what it starts in the background, the tests perhaps."""
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, kept)
+
+
 class SignalAt(TrainerCallback):
     """Sends this process signals when a step begins."""
 

@@ -50,4 +50,19 @@ def test_a_split_of_one_class_is_scored_without_a_warning():
 def test_an_evaluation_loss_is_the_mean_over_the_labelled_rows():
     logits = {"topic": np.log(np.array([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1]], dtype=np.float32))}
     losses = evaluation_losses(TASKS[:1], logits, {"topic": np.array([0, 2, -100])})
-    assert losses["topic"].item() == pytest.approx(-(np.log(0.5) + np.log(0.6)) / 2, rel=1e-6)
+    assert losses["topic_loss"] == pytest.approx(-(np.log(0.5) + np.log(0.6)) / 2, rel=1e-6)
+
+
+def test_an_evaluation_loss_of_tokens_and_of_numbers_is_the_mean_over_the_targets():
+    tasks = [
+        Task(name="tags", problem_type="token_classification", labels=("x", "y")),
+        Task(name="score", problem_type="regression"),
+    ]
+    tags = np.log(np.array([[[0.5, 0.5], [0.2, 0.8]], [[0.9, 0.1], [0.5, 0.5]]], dtype=np.float32))
+    tags[1, 1] = -100  # what the Trainer pads with
+    predictions = {"tags": tags, "score": np.array([[1.0], [5.0]], dtype=np.float32)}
+    label_ids = {"tags": np.array([[0, 1], [0, -100]]), "score": np.array([[3.0], [np.nan]], dtype=np.float32)}
+    losses = evaluation_losses(tasks, predictions, label_ids)
+    assert losses["tags_loss"] == pytest.approx(-np.log([0.5, 0.8, 0.9]).mean(), rel=1e-6)
+    assert losses["score_loss"] == 4
+    assert losses["loss"] == pytest.approx(losses["tags_loss"] + 4)
