@@ -1,4 +1,4 @@
-"""Started by test_fsdp.py in real processes: two epochs, plain or with the parameters sharded, and what came of them."""
+"""Started by test_fsdp.py in real processes: two epochs, plain or with sharded parameters, and what came of them."""
 
 import json
 import sys

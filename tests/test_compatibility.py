@@ -148,8 +148,8 @@ def test_training_in_bfloat16_keeps_float32_weights_and_losses(tmp_path, tokeniz
 def test_adapters_and_heads_are_trained_the_same_with_checkpointing_and_in_bfloat16(
     tmp_path,
     tokenizer,
-    weights,
-    arguments,  # noqa: F811
+    weights,  # noqa: F811
+    arguments,
 ):
     def adapted():
         torch.manual_seed(1)

@@ -13,6 +13,8 @@ from hf_multitask.data.collation import MultiTaskCollator
 from hf_multitask.data.tokenization import tokenize
 from hf_multitask.training.frozen import embed_rows, reads_only_embeddings
 
+SETTINGS = {"per_device_train_batch_size": 4, "train_sampling_strategy": "random"}
+
 
 def frozen(model):
     model.backbone.requires_grad_(False)
@@ -78,26 +80,57 @@ def test_embedding_leaves_the_model_in_training_mode_but_drops_nothing(tokenizer
     assert [r["sentence_embedding"].tolist() for r in found] == [r["sentence_embedding"].tolist() for r in expected]
 
 
+def train_on_texts(monkeypatch, job, **arguments):
+    with monkeypatch.context() as patch:
+        patch.setattr("hf_multitask.training.trainer.reads_only_embeddings", lambda _model: False)
+        job.train(**arguments)
+
+
+def assert_equal(found, expected):
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+
+
 def test_training_on_embeddings_ends_with_the_weights_of_training_on_texts_and_encodes_each_text_once(
     tmp_path,
     tokenizer,
     weights,  # noqa: F811
+    monkeypatch,
 ):
-    settings = {"per_device_train_batch_size": 4, "num_train_epochs": 3, "train_sampling_strategy": "random"}
+    settings = SETTINGS | {"num_train_epochs": 3}
     expected = trainer(tmp_path / "a", tokenizer, frozen(fresh(weights)), **settings)
-    expected.train()
-
-    model = frozen(fresh(weights))
-    found = trainer(tmp_path / "b", tokenizer, model, **settings)
-    texts = count_texts(model)
-    found.train_dataset = type(found.train_dataset)(
-        {"train": embedded(model, tokenizer, rows())}, found.train_dataset.settings
-    )
+    train_on_texts(monkeypatch, expected)
+    found = trainer(tmp_path / "b", tokenizer, frozen(fresh(weights)), **settings)
+    found.eval_dataset = None
+    texts = count_texts(found.model)
     found.train()
     assert sum(texts) == len(rows())
-    for name, value in expected.model.state_dict().items():
-        torch.testing.assert_close(found.model.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+    assert_equal(found.model, expected.model)
     assert not torch.equal(found.model.heads["topic"].weight, weights["heads.topic.weight"])
+
+
+def test_a_resumed_run_reads_the_embeddings_of_the_checkpoints_encoder(
+    tmp_path,
+    tokenizer,
+    weights,  # noqa: F811
+):
+    settings = SETTINGS | {"num_train_epochs": 2, "save_strategy": "epoch"}
+    unbroken = trainer(tmp_path / "a", tokenizer, frozen(fresh(weights)), **settings)
+    unbroken.train()
+    torch.manual_seed(7)
+    resumed = trainer(tmp_path / "b", tokenizer, frozen(tiny_bert()), **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-4"))
+    assert_equal(resumed.model, unbroken.model)
+
+
+def test_an_encoder_that_is_unfrozen_afterwards_is_trained(tmp_path, tokenizer, weights):  # noqa: F811
+    job = trainer(tmp_path, tokenizer, frozen(fresh(weights)))
+    job.train()
+    job.model.backbone.encoder.requires_grad_(True)
+    job.optimizer = None  # it is of the heads alone
+    job.train()
+    name = "encoder.layer.0.intermediate.dense.weight"
+    assert not torch.equal(job.model.backbone.state_dict()[name], weights[f"backbone.{name}"])
 
 
 @pytest.mark.slow

@@ -33,6 +33,10 @@ def test_samples_of_any_number_of_labels_put_those_that_apply_before_a_bar():
     assert lines_of({"labels": ["a"], "probabilities": {"a": 0.9}})[1] == "  mood  a 90.0%"
 
 
+def test_samples_have_a_label_on_one_line():
+    assert lines_of({"label": "a\nb", "probabilities": {"a\nb": 1.0}})[1:] == ["  mood  a b 100.0%"]
+
+
 def test_samples_tell_the_first_of_many_labels():
     answer = {"label": "l0", "probabilities": {f"l{index}": 0.5 - index / 20 for index in range(7)}}
     assert lines_of(answer)[1].endswith("l4 30.0%   (2 more)")

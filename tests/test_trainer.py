@@ -375,3 +375,66 @@ def test_training_works_in_bfloat16_with_checkpointing_and_compiled(tmp_path, to
     whole = first_gradients(trainer(tmp_path, tokenizer, fresh(weights)))
     found = first_gradients(trainer(tmp_path, tokenizer, fresh(weights), **precision))
     assert relative_difference(found, whole) < (2e-2 if "bf16" in precision else 1e-5)
+
+
+def test_a_run_cannot_be_resumed_with_another_effective_batch(tmp_path, tokenizer):
+    trainer(tmp_path, tokenizer, per_device_train_batch_size=4, save_strategy="steps", save_steps=1).train()
+    other = trainer(tmp_path, tokenizer, per_device_train_batch_size=8)
+    with pytest.raises(ValueError, match=r"in the order of its checkpoint, \{'batch': 4\}, found \{'batch': 8\}"):
+        other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+
+
+def test_a_run_can_be_resumed_with_the_same_batch_split_otherwise(tmp_path, tokenizer, weights):
+    settings = {"save_strategy": "steps", "save_steps": 1, "train_sampling_strategy": "random"}
+    whole = trainer(tmp_path, tokenizer, fresh(weights), per_device_train_batch_size=4, **settings)
+    whole.train()
+    split = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+    resumed = trainer(tmp_path, tokenizer, tiny_bert(), **split, **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(resumed.model.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_training_with_the_row_named(tmp_path, tokenizer, weights):
+    model = fresh(weights)
+    data = [row | {"row": f"news/train/{index + 1}"} for index, row in enumerate(rows(16, topic_every=1))]
+    data[6]["text"] = "dull dull"
+    job = trainer(tmp_path, tokenizer, model, data)
+    with torch.no_grad():  # of the word of one row alone
+        model.backbone.embeddings.word_embeddings.weight[tokenizer.convert_tokens_to_ids("dull")] = float("nan")
+    named = [row["row"] for row in data if "dull" in row["text"]]
+    with pytest.raises(FloatingPointError, match=rf"Step 0: .* task 'topic' in the rows {', '.join(named)}[;.]"):
+        job.train()
+
+
+def test_the_direction_of_the_metric_to_choose_by_is_known(tmp_path, tokenizer):
+    settings = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    for metric, higher in (("average", True), ("worst", True), ("eval_topic_loss", False), ("topic_f1:News", True)):
+        tasks = [{**TASKS[0], "primary_metric": "f1:News"}, TASKS[1]]
+        model = tiny_bert(tasks=tasks)
+        job = trainer(tmp_path, tokenizer, model, metric_for_best_model=metric, **settings)
+        assert job.args.greater_is_better is higher
+    with pytest.raises(ValueError, match="must be one of .*, found 'topic_f2'"):
+        trainer(tmp_path, tokenizer, metric_for_best_model="topic_f2", **settings)
+
+
+def test_a_stopped_task_leaves_the_loss_and_keeps_its_head(tmp_path, tokenizer, weights):
+    job = trainer(tmp_path, tokenizer, fresh(weights), rows(16, topic_every=1), task_patience=1, weight_decay=0.1)
+    job._stopping.stopped.add("sentiment")
+    job.train()
+    assert torch.equal(job.model.heads["sentiment"].weight, weights["heads.sentiment.weight"])
+    assert not torch.equal(job.model.heads["topic"].weight, weights["heads.topic.weight"])
+    assert "loss/sentiment" not in job.state.log_history[0]
+
+
+def test_calibration_is_stored_in_the_configuration_and_used_by_the_metrics(tmp_path, tokenizer, weights):
+    tasks = [{**task, "metrics": ["accuracy", "ece"]} for task in TASKS]
+    job = trainer(tmp_path, tokenizer, fresh(weights, tasks=tasks), rows(16, topic_every=1))
+    before = job.evaluate()
+    records = job.calibrate(job.eval_dataset)
+    after = job.evaluate()
+    for task in job.model.config.tasks:
+        assert task.temperature == pytest.approx(records[task.name].temperature)
+        assert before[f"eval_{task.name}_ece"] == pytest.approx(records[task.name].ece_before)
+        assert after[f"eval_{task.name}_ece"] == pytest.approx(records[task.name].ece_after)
+        assert records[task.name].nll_after <= records[task.name].nll_before

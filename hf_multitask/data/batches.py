@@ -1,7 +1,7 @@
 """Which rows one process takes in which step, so that all processes together take each row once."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -103,6 +103,16 @@ class BatchOrder(torch.utils.data.Sampler[list[int]]):
     def set_epoch(self, epoch: int) -> None:
         """Make the next iteration that of `epoch`, from 0."""
         self.epoch = epoch
+
+    def identity(self) -> dict[str, Any]:
+        """What decides which rows form which effective batch: with the same of it, a resumed run takes those left."""
+        return {
+            "rows": len(self.rows),
+            "batch": self._batch_rows,
+            "seed": self.seed,
+            "sampling_strategy": self.sampling_strategy,
+            "drop_last": not self._last_steps,
+        }
 
     def __len__(self) -> int:
         return self._num_full * self.accumulation_steps + self._last_steps

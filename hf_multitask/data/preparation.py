@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from ..modeling.task import Task, parse_tasks
@@ -16,15 +16,19 @@ from ..settings.run_settings import SPLITS, RunSettings
 from .inference import Column, check_columns_of_labels, infer_labels, infer_problem_type, source_of
 from .mapping import SkippedRow, check_columns, forms_of, map_rows, where_of
 from .skipped_rows import check_none_skipped
-from .sources import given_splits, load_splits
+from .sources import given_splits, load_splits, load_stream
 from .splitting import cut, draw
 from .statistics import count_targets, fit_tasks, label_counts, numbers
+from .streaming import Stream
 from .tokenization import tokenize
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_SEED = 42
 """That of the Trainer."""
+
+SAMPLE = 1_000
+"""Rows from the front of a stream that stand for all of it where something is computed from the training rows."""
 
 Splits = dict[str, dict[str, Dataset]]
 
@@ -36,13 +40,15 @@ class PreparedData:
     Args:
         tasks: The tasks, with all their labels and what is computed from the training rows.
         splits: Per split (train, validation, test) and dataset, rows with `text` (maybe `text_pair`, or `second_text`
-            for similarities) or `words`, `targets` and `row`.
-        skipped: The rows that could not be used.
+            for similarities) or `words`, `targets` and `row`; of a streamed training split its first ones.
+        skipped: The rows that could not be used, those of streams not among them.
+        streams: Per streamed dataset, its training rows.
     """
 
     tasks: list[Task]
     splits: Splits
     skipped: tuple[SkippedRow, ...] = ()
+    streams: Mapping[str, Stream] = field(default_factory=dict)
 
     def tokenized(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Splits:
         """Per split and dataset, the tokenised rows."""
@@ -105,8 +111,13 @@ def prepare(settings: RunSettings, given: Mapping[str, Dataset | DatasetDict] | 
     """
     raw: Splits = {}
     drawn: dict[tuple[str, str], Any] = {}
+    streamed: dict[str, IterableDataset] = {}
     for name, dataset in settings.datasets.items():
-        if given is not None and name in given:
+        if dataset.streaming:
+            _check_can_stream(name, settings, given or {})
+            streamed[name], loaded = load_stream(name, dataset, Path(settings.folder))
+            loaded |= {"train": _first_rows(name, streamed[name])}
+        elif given is not None and name in given:
             loaded = given_splits(name, dataset, given[name])
         else:
             loaded = load_splits(name, dataset, Path(settings.folder))
@@ -124,7 +135,8 @@ def prepare(settings: RunSettings, given: Mapping[str, Dataset | DatasetDict] | 
             indices = drawn[name, split]
             usable, failed = map_rows(rows, settings.datasets[name], tasks, name, split, indices)
             mapped[name][split] = usable
-            skipped += failed
+            if name not in streamed or split != "train" or settings.invalid_rows == "error":
+                skipped += failed  # those of a stream are told when training reads them
     if settings.invalid_rows == "error":
         check_none_skipped(skipped)
     elif skipped:
@@ -137,9 +149,39 @@ def prepare(settings: RunSettings, given: Mapping[str, Dataset | DatasetDict] | 
     splits_of_run = {split: formed[split] for split in SPLITS if split in formed}
     _check_every_task_has_targets(tasks, splits_of_run)
     tasks = fit_tasks(tasks, settings.tasks, {split: list(rows.values()) for split, rows in splits_of_run.items()})
-    data = PreparedData(tasks, splits_of_run, tuple(skipped))
+    skips = settings.invalid_rows == "skip"
+    streams = {
+        name: Stream(name, rows, settings.datasets[name], tasks, skips_invalid=skips) for name, rows in streamed.items()
+    }
+    data = PreparedData(tasks, splits_of_run, tuple(skipped), streams)
     _warn_of_labels_without_training_rows(settings, data)
     return data
+
+
+def _check_can_stream(name: str, settings: RunSettings, given: Mapping[str, Any]) -> None:
+    if name in given:
+        raise ValueError(
+            f"datasets.{name}: its rows must be read from its path where streaming is true, found some that are given. "
+            "Remove streaming."
+        )
+    max_steps = settings.training.get("max_steps", -1)
+    if max_steps < 1:
+        raise ValueError(
+            f"training.max_steps must be at least 1 where a dataset is streamed ({name!r}), found {max_steps}: its end "
+            "is not known. Add it."
+        )
+
+
+def _first_rows(name: str, rows: IterableDataset) -> Dataset:
+    """The first rows of a stream, from which what is computed from the training rows is computed."""
+    first: Dataset = Dataset.from_list(list(rows.take(SAMPLE)), features=rows.features)
+    if len(first) == 0:
+        raise ValueError(f"datasets.{name}, split 'train': there must be at least one row, found none. Add rows.")
+    logger.warning(
+        "Dataset %r is streamed: its first %d rows stand for all where labels are counted and targets standardised",
+        *(name, len(first)),
+    )
+    return first
 
 
 def _describe(name: str, settings: RunSettings, raw: Splits) -> dict[str, Any]:

@@ -9,12 +9,15 @@ from typing import Any
 import fsspec  # type: ignore[import-untyped]  # ships no types
 import pandas as pd
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict, Features, Value, load_dataset
+from datasets import Dataset, DatasetDict, Features, IterableDataset, Value, load_dataset
 
 from ..settings.dataset_settings import SPLITS, DatasetSettings
 
 BUILDERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
 """File suffix -> builder of `datasets`."""
+
+STREAMED = ("json", "jsonl", "parquet")
+"""Suffixes of the files that are read from the front to the back without a look ahead."""
 
 COMPRESSIONS = ("gz", "bz2", "xz", "zst", "zip")
 
@@ -40,15 +43,46 @@ def load_splits(name: str, settings: DatasetSettings, folder: Path) -> dict[str,
         ValueError: Files are missing, empty or unreadable, or there is no train split.
     """
     where = f"datasets.{name}"
-    if settings.path is None:
-        raise ValueError(f"{where}: the key 'path' must be given, found none. Add it, or pass the rows to prepare.")
-    path = _local_path(where, settings.path, folder)
+    source = _given_path(where, settings)
+    path = _local_path(where, source, folder)
     if path is None:
         splits = _load_from_hub(where, settings)
     else:
         splits = {split: _load_files(where, split, files) for split, files in _files(where, path, settings).items()}
-    _check_splits(where, splits, settings.path)
+    _check_splits(where, splits, source)
     return splits
+
+
+def load_stream(name: str, settings: DatasetSettings, folder: Path) -> tuple[IterableDataset, dict[str, Dataset]]:
+    """The raw training rows of dataset `name`, read while they are needed, and its other splits, read whole.
+
+    Args:
+        name: The user's name for the dataset.
+        settings: Where the rows come from.
+        folder: Where a relative path may start from, besides the working directory.
+
+    Raises:
+        ValueError: Files are missing, or of a format that cannot be streamed, or there is no train split.
+    """
+    where = f"datasets.{name}"
+    source = _given_path(where, settings)
+    path = _local_path(where, source, folder)
+    if path is None:
+        streams = _load_from_hub(where, settings, streaming=True)
+        _check_has_train(where, streams, source)
+        others = {
+            split: Dataset.from_list(list(rows), features=rows.features)
+            for split, rows in streams.items()
+            if split != "train"
+        }
+        stream = streams["train"]
+    else:
+        files = _files(where, path, settings)
+        _check_has_train(where, files, source)
+        others = {split: _load_files(where, split, of_split) for split, of_split in files.items() if split != "train"}
+        stream = _load_files(where, "train", files["train"], streaming=True)
+    _check_rows(where, others)
+    return stream, others
 
 
 def given_splits(name: str, settings: DatasetSettings, rows: Dataset | DatasetDict) -> dict[str, Dataset]:
@@ -78,12 +112,26 @@ def given_splits(name: str, settings: DatasetSettings, rows: Dataset | DatasetDi
     return splits
 
 
+def _given_path(where: str, settings: DatasetSettings) -> str:
+    if settings.path is None:
+        raise ValueError(f"{where}: the key 'path' must be given, found none. Add it, or pass the rows to prepare.")
+    return settings.path
+
+
 def _check_splits(where: str, splits: Mapping[str, Dataset], source: str) -> None:
+    _check_has_train(where, splits, source)
+    _check_rows(where, splits)
+
+
+def _check_has_train(where: str, splits: Mapping[str, Any], source: str) -> None:
     if "train" not in splits:
         raise ValueError(
             f"{where}: there must be a train split, found {list(splits) or 'no split'} in {source}. Call its "
             "file train.csv (or .tsv, .json, .jsonl, .parquet), or name its files in data_files."
         )
+
+
+def _check_rows(where: str, splits: Mapping[str, Dataset]) -> None:
     for split, dataset in splits.items():
         if len(dataset) == 0:
             raise ValueError(f"{where}, split {split!r}: there must be at least one row, found none. Remove the split.")
@@ -141,7 +189,8 @@ def _files(where: str, path: Path, settings: DatasetSettings) -> dict[str, list[
     return found
 
 
-def _load_files(where: str, split: str, files: list[Path]) -> Dataset:
+def _load_files(where: str, split: str, files: list[Path], streaming: bool = False) -> Any:
+    """The rows of `files`, as a `Dataset`; where it is `streaming`, as an `IterableDataset`."""
     suffixes = {_suffix(file) for file in files}
     missing = [str(file) for file in files if not file.is_file()]
     if missing or len(suffixes) != 1 or not suffixes <= set(BUILDERS):
@@ -151,7 +200,14 @@ def _load_files(where: str, split: str, files: list[Path]) -> Dataset:
         )
     (suffix,) = suffixes
     names = [str(file) for file in files]
+    if streaming and suffix not in STREAMED:
+        raise ValueError(
+            f"{where}, split {split!r}: files that are streamed must be {', '.join(STREAMED[:-1])} or {STREAMED[-1]}, "
+            f"found {suffix}: in a part of such a file, a row that is too long shifts others. Convert them."
+        )
     try:
+        if streaming:
+            return load_dataset(BUILDERS[suffix], data_files=names, split="train", streaming=True)
         if BUILDERS[suffix] == "json":
             _check_escapes(files)
         dataset = load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
@@ -225,8 +281,10 @@ def _cause(error: Exception) -> str:
     return "no row" if not text or "corresponds to no data" in text else text
 
 
-def _load_from_hub(where: str, settings: DatasetSettings) -> dict[str, Dataset]:
-    options = {"name": settings.name, "revision": settings.revision, "data_files": settings.data_files}
+def _load_from_hub(where: str, settings: DatasetSettings, streaming: bool = False) -> dict[str, Any]:
+    """The splits, each a `Dataset`; where it is `streaming`, an `IterableDataset`."""
+    options: Any = {"name": settings.name, "revision": settings.revision, "data_files": settings.data_files}
+    options |= {"streaming": streaming}
     try:
         if settings.splits:
             return {

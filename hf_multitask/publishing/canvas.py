@@ -51,9 +51,8 @@ def drawing(path: Path, title: str, width: float, height: float) -> Iterator[Fig
         height: In inches.
     """
     with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing from", UserWarning
-        )  # a box stands for it; csv files have it
+        # A box stands for a character that the font does not have; the csv files have it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", parse_math=False)
         yield figure

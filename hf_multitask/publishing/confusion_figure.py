@@ -26,14 +26,13 @@ def draw_confusion(labels: Sequence[str], counts: Sequence[Sequence[int]], title
     shares_CC = counts_CC / np.maximum(totals_C, 1)
     size, small = len(labels), len(labels) > MOST_NUMBERS
     names, font = [plain(label) for label in labels], 6.5 if small else 9
-    longest = max(map(len, names))
-    cells = max(2.0, size * (0.17 if small else 0.5))
-    side = cells + 0.008 * font * longest
-    with drawing(path, title, side + 1.2, side + 0.7) as figure:
+    cells = max(2.0, size * (0.17 if small else 0.5))  # inches, as all that follows
+    longest = max(map(len, names)) * 0.0085 * font
+    rotation, below = (0, 0.2) if longest * 1.1 < cells / size else (90, longest)
+    with drawing(path, title, cells + longest + 1.2, cells + below + 0.8) as figure:
         axes = figure.subplots()
         image = axes.imshow(shares_CC, cmap="Blues", vmin=0.0, vmax=1.0)
         axes.spines[:].set_visible(False)
-        rotation = 0 if longest * 0.009 * font < cells / size else 90  # across where it fits, in inches
         axes.set_xticks(range(size), names, rotation=rotation, fontsize=font, parse_math=False)
         axes.set_yticks(range(size), names, fontsize=font, parse_math=False)
         axes.tick_params(length=0)

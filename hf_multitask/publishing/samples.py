@@ -44,7 +44,7 @@ def _describe_answer(answer: Mapping[str, Any]) -> str:
 
 def _ranked(probabilities: Mapping[str, float], first: str | None = None) -> str:
     ranked = sorted(probabilities, key=lambda label: (label != first, -probabilities[label]))
-    told = [f"{label} {probabilities[label]:.1%}" for label in ranked[:MOST_LABELS]]
+    told = [f"{' '.join(label.split())} {probabilities[label]:.1%}" for label in ranked[:MOST_LABELS]]
     more = len(ranked) - len(told)
     return "   ".join([*told, f"({more} more)"] if more else told)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from huggingface_hub.dataclasses import strict
 
 from .keys import check_keys
-from .task_settings import TaskSettings
+from .task_settings import BALANCED, TaskSettings
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,6 +28,8 @@ class DatasetSettings:
         max_rows: Rows that are used of each split at most, drawn by chance; all by default.
         validation: Share of the training rows that becomes the validation split, where there is none.
         test: Share of the training rows that becomes the test split, where there is none.
+        streaming: Whether training rows are read while they are needed, for more of them than fit on the disk. They
+            come without an end, so that `training.max_steps` must be given; the other splits are read whole.
     """
 
     text: str | list[str]
@@ -40,6 +42,7 @@ class DatasetSettings:
     max_rows: int | None = None
     validation: float | None = None
     test: float | None = None
+    streaming: bool = False
 
     @property
     def text_columns(self) -> list[str]:
@@ -96,6 +99,8 @@ class DatasetSettings:
             )
         for task in self.targets:
             self._check_columns(f"{where}.targets.{task}", task, tasks[task].problem_type)
+        if self.streaming:
+            self._check_streaming(where, tasks)
 
     def _check_columns(self, where: str, task: str, kind: str | None) -> None:
         columns = self.target_columns(task)
@@ -105,6 +110,35 @@ class DatasetSettings:
             )
         if kind is not None:
             self.check_kind(where, task, kind)
+
+    def _check_streaming(self, where: str, tasks: Mapping[str, TaskSettings]) -> None:
+        if self.shares:
+            raise ValueError(
+                f"{where}: validation and test must be left out where the training rows are streamed, found "
+                f"{self.shares}: they have no number. Add files of these splits."
+            )
+        for name in self.targets:
+            task = tasks[name]
+            kind = task.problem_type
+            needs = {"problem_type": kind is None}
+            needs["labels"] = kind not in ("regression", "similarity") and task.labels is None
+            needs["score_range"] = kind == "similarity" and task.score_range is None
+            missing = [key for key, needed in needs.items() if needed]
+            if missing:
+                raise ValueError(
+                    f"tasks.{name} must have {' and '.join(missing)}, found none: {where} is streamed, so that they "
+                    "cannot be read from all rows. Add them."
+                )
+            if task.class_weights == BALANCED:
+                raise ValueError(
+                    f"tasks.{name}.class_weights must be numbers, found {BALANCED!r}: {where} is streamed, so that its "
+                    "labels cannot be counted. Write them by label."
+                )
+        if len(self.targets) > 1 and any(tasks[name].problem_type == "similarity" for name in self.targets):
+            raise ValueError(
+                f"{where}.targets: a similarity must be the only task of a streamed dataset, found "
+                f"{list(self.targets)}. Move the others to a dataset of their own."
+            )
 
     def check_kind(self, where: str, task: str, kind: str) -> None:
         """Raise unless a task of this `kind` can read the columns.

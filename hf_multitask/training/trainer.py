@@ -27,6 +27,7 @@ from .frozen import reads_only_embeddings
 from .layerwise import find_backbone, format_groups, layerwise_parameter_groups, named_groups
 from .loading import as_mixture, embedded, train_batches, train_loader
 from .loss_log import TaskLossLog
+from .progress import load_progress, save_progress
 from .saving_trainer import SavingTrainer
 from .task_stopping import TaskStopping
 
@@ -267,16 +268,16 @@ class MultiTaskTrainer(SavingTrainer):
         return super()._prepare_inputs(inputs)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """As [`Trainer._save_optimizer_and_scheduler`], and what task stopping knows."""
+        """As [`Trainer._save_optimizer_and_scheduler`], and what else a resumed run needs."""
         super()._save_optimizer_and_scheduler(output_dir)
-        if self._stopping and self.args.should_save:
-            self._stopping.save(output_dir)
+        if self.args.should_save:
+            save_progress(output_dir, self._order, self._stopping)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """As [`Trainer._load_optimizer_and_scheduler`], and what task stopping knew."""
+        """As [`Trainer._load_optimizer_and_scheduler`], and what else a resumed run needs."""
         super()._load_optimizer_and_scheduler(checkpoint)
-        if self._stopping and checkpoint is not None:
-            self._stopping.load(checkpoint)
+        if checkpoint is not None:
+            load_progress(checkpoint, self._order, self._stopping)
 
     def _has_loss(self, counts: Mapping[str, Tensor]) -> bool:
         """Whether one of the tasks counted has a weight in the loss."""

@@ -1,0 +1,274 @@
+"""Training rows that are read while they are needed, and the batches that processes make of them."""
+
+import contextlib
+import itertools
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from datasets import Dataset, Features, IterableDataset
+from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from transformers import PreTrainedTokenizerBase
+
+from ..modeling.task import Task
+from ..settings.dataset_settings import DatasetSettings
+from ..settings.mixing_settings import MixingSettings
+from .mapping import forms_of, map_rows
+from .mixing import PLACES, ROWS, random_stream
+from .skipped_rows import check_none_skipped
+from .tokenization import tokenize
+
+logger = logging.getLogger(__name__)
+
+BUFFER = 10_000
+"""Rows among which the next is drawn; more mixes a file better and holds more in memory."""
+
+READ_AHEAD = 256
+"""Rows that a process maps and tokenises together: each call costs as much as some hundred rows."""
+
+STRATEGIES = ("weights", "uniform")
+"""Strategies of mixing that need no number of rows."""
+
+
+class RawRow(NamedTuple):
+    """A row as it was read: in which pass, from which part (from 0), its number there (from 0), and its cells."""
+
+    pass_number: int
+    part: int
+    number: int
+    cells: dict[str, Any]
+
+
+class Stream:
+    """The training rows of one dataset, read in passes; each takes its parts (files, mostly) in an order of its own.
+
+    Args:
+        name: The user's name for the dataset.
+        rows: Its raw rows.
+        settings: Which columns mean what.
+        tasks: All the model's tasks.
+        skips_invalid: Whether rows that cannot be used are left out, each with a warning in the first pass, or end the
+            run.
+    """
+
+    def __init__(
+        self, name: str, rows: IterableDataset, settings: DatasetSettings, tasks: Sequence[Task], *, skips_invalid: bool
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.tasks = list(tasks)
+        self.skips_invalid = skips_invalid
+        targets = [column for task in settings.targets for column in settings.target_columns(task)]
+        self._columns = list(dict.fromkeys([*settings.text_columns, *targets]))
+        self._rows = rows
+        self.num_skipped = 0
+
+    def read(self, pass_number: int, generator: np.random.Generator, buffer: int = BUFFER) -> Iterator[RawRow]:
+        """All rows of one pass, each once, in an order that `generator` decides; `buffer` of them are held."""
+        return _shuffled(self._in_parts(pass_number, generator), generator, buffer)
+
+    def finish(
+        self, raw: Sequence[RawRow], tokenizer: PreTrainedTokenizerBase, max_length: int
+    ) -> list[dict[str, Any] | None]:
+        """Each row mapped and tokenised; `None` where it cannot be used.
+
+        Raises:
+            ValueError: A row cannot be used, and is not to be skipped.
+        """
+        found: dict[tuple[int, int], dict[str, Any]] = {}
+        by_part: dict[int, dict[int, RawRow]] = defaultdict(dict)
+        for row in raw:
+            by_part[row.part][row.number] = row
+        with _no_progress_bars():
+            for part, rows in by_part.items():
+                usable = self._map(part, list(rows.values()))
+                for row in tokenize(usable, tokenizer, max_length) if len(usable) else ():
+                    found[part, int(row["row"].rpartition("/")[2]) - 1] = row
+        return [found.get((row.part, row.number)) for row in raw]
+
+    def _in_parts(self, pass_number: int, generator: np.random.Generator) -> Iterator[RawRow]:
+        for part in generator.permutation(self._rows.num_shards).tolist():
+            for number, cells in enumerate(self._rows.shard(self._rows.num_shards, part)):
+                yield RawRow(pass_number, part, number, {column: cells.get(column) for column in self._columns})
+
+    def _map(self, part: int, raw: list[RawRow]) -> Dataset:
+        """The rows of a part that can be used, in the one form that their tasks read."""
+        split = "train" if self._rows.num_shards == 1 else f"train/part {part + 1}"
+        known = self._rows.features
+        features = known and Features({column: known[column] for column in self._columns})
+        rows = Dataset.from_list([row.cells for row in raw], features=features)
+        numbers = [row.number for row in raw]
+        usable, skipped = map_rows(rows, self.settings, self.tasks, self.name, split, numbers)
+        if not self.skips_invalid:
+            check_none_skipped(skipped)
+        if raw[0].pass_number == 0:  # in which every row is met once, by one of the processes
+            for row in skipped:
+                self.num_skipped += 1
+                logger.warning("Row left out, the number %d of this process: %s", self.num_skipped, row.reason)
+        (formed,) = forms_of(self.name, usable, self.settings, self.tasks).values()
+        return formed
+
+
+class StreamedMixture:
+    """The rows of several datasets, at least one of them a [`Stream`], without an end and so without a length.
+
+    Each dataset's rows come from its own endless sequence of passes, in which every row is once in each, and each draw
+    is from a dataset chosen by chance, as often as its share says.
+
+    Args:
+        datasets: By name, tokenised rows; of a streamed dataset its first ones, which are not trained on.
+        streams: By name, the streams.
+        settings: How much each dataset gets.
+        tokenizer: The backbone's.
+        max_length: Tokens per text, at most.
+
+    Raises:
+        ValueError: The mixing needs numbers of rows, which a stream does not tell.
+    """
+
+    def __init__(
+        self,
+        datasets: Mapping[str, Dataset],
+        streams: Mapping[str, Stream],
+        settings: MixingSettings,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+    ) -> None:
+        settings.check(datasets)
+        if len(datasets) > 1 and settings.strategy not in STRATEGIES:
+            raise ValueError(
+                f"mixing.strategy must be one of {list(STRATEGIES)} where datasets are streamed, found "
+                f"{settings.strategy!r}: their numbers of rows are not known. Write mixing: uniform, for instance."
+            )
+        self.sources: dict[str, Dataset | Stream] = {name: streams.get(name, rows) for name, rows in datasets.items()}
+        weights = [(settings.weights or {}).get(name, 1.0) for name in datasets]
+        self.shares = {name: weight / sum(weights) for name, weight in zip(datasets, weights, strict=True)}
+        first = next(iter(datasets.values()))[0]
+        self.filler = first | {"targets": dict.fromkeys(first["targets"])}
+        self._finishing = (tokenizer, max_length)
+
+    def draws(self, seed: int, batch_rows: int) -> Iterator[list[tuple[int, Any]]]:
+        """The rows of each effective batch, each the number of its source and what `finish` asks for; without an end.
+
+        A function of the arguments alone.
+        """
+        rows = [_endless(source, seed, number) for number, source in enumerate(self.sources.values())]
+        shares_D = list(self.shares.values())
+        for batch in itertools.count():
+            generator = np.random.Generator(random_stream(seed, PLACES, batch))
+            yield [
+                (source, next(rows[source])) for source in generator.choice(len(rows), batch_rows, p=shares_D).tolist()
+            ]
+
+    def finish(self, drawn: Sequence[tuple[int, Any]]) -> list[dict[str, Any] | None]:
+        """The tokenised rows that were drawn; `None` where one cannot be used."""
+        finished: list[dict[str, Any] | None] = [None] * len(drawn)
+        for number, source in enumerate(self.sources.values()):
+            places = [place for place, (of, _) in enumerate(drawn) if of == number]
+            wanted = [drawn[place][1] for place in places]
+            if isinstance(source, Stream):
+                rows = source.finish(wanted, *self._finishing)
+            else:
+                rows = source.__getitems__(wanted) if wanted else []
+            for place, row in zip(places, rows, strict=True):
+                finished[place] = row
+        return finished
+
+
+class StreamedBatches(torch.utils.data.IterableDataset[dict[str, Any]]):
+    """The micro-batches of one process, collated, without an end.
+
+    All processes, and all workers of each, read the same rows and keep different ones. Which rows form an effective
+    batch, of `per_device * processes * accumulation` rows, depends on the seed and that product. It may have the last
+    rows of one pass and the first of the next, so that every batch is full. Rows that cannot be used are missing from
+    their micro-batch; one without any has the filler.
+
+    Args:
+        mixture: The rows.
+        collate: Makes a batch of rows.
+        per_device_batch_size: Rows of a micro-batch.
+        accumulation_steps: Micro-batches of a process per effective batch.
+        num_processes: Which share the rows.
+        process_index: Of this process, from 0.
+        seed: Of the run.
+    """
+
+    def __init__(
+        self,
+        mixture: StreamedMixture,
+        collate: Callable[[list[dict[str, Any]]], dict[str, Any]],
+        *,
+        per_device_batch_size: int,
+        accumulation_steps: int = 1,
+        num_processes: int = 1,
+        process_index: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.mixture = mixture
+        self.collate = collate
+        self.per_device_batch_size = per_device_batch_size
+        self.accumulation_steps = accumulation_steps
+        self.num_processes = num_processes
+        self.process_index = process_index
+        self.seed = seed
+        self.start = 0
+        """Micro-batches of this process before this one are empty: whoever resumes a run throws them away."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker = torch.utils.data.get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        mine = itertools.islice(self._micro_batches(), first, None, step)  # the loader asks its workers in turn
+        size = self.per_device_batch_size
+        while window := list(itertools.islice(mine, -(-READ_AHEAD // size))):
+            taken = [drawn for number, drawn in window if number >= self.start]
+            finished = iter(self.mixture.finish([row for drawn in taken for row in drawn]))
+            for number, _ in window:
+                if number < self.start:
+                    yield {}
+                else:
+                    rows = [row for row in itertools.islice(finished, size) if row is not None]
+                    yield self.collate(rows or [self.mixture.filler])
+
+    def _micro_batches(self) -> Iterator[tuple[int, list[tuple[int, Any]]]]:
+        """Number and rows of each micro-batch of this process."""
+        size = self.per_device_batch_size
+        step_rows = size * self.num_processes
+        numbers = itertools.count()
+        for batch in self.mixture.draws(self.seed, step_rows * self.accumulation_steps):
+            for first in range(self.process_index * size, len(batch), step_rows):
+                yield next(numbers), batch[first : first + size]
+
+
+def _endless(source: Dataset | Stream, seed: int, source_number: int) -> Iterator[Any]:
+    """What `finish` asks for of each row, pass after pass."""
+    for pass_number in itertools.count():
+        generator = np.random.Generator(random_stream(seed, ROWS, source_number, pass_number))
+        if isinstance(source, Stream):
+            yield from source.read(pass_number, generator)
+        else:
+            yield from generator.permutation(len(source)).tolist()
+
+
+def _shuffled(rows: Iterator[RawRow], generator: np.random.Generator, buffer: int) -> Iterator[RawRow]:
+    """The `rows`, each drawn from a buffer that the next one then fills."""
+    held = list(itertools.islice(rows, buffer))
+    for row in rows:
+        place = int(generator.integers(buffer))
+        yield held[place]
+        held[place] = row
+    yield from (held[place] for place in generator.permutation(len(held)))
+
+
+@contextlib.contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """No bar for each few rows."""
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
