@@ -1,6 +1,7 @@
 """A checkpoint is complete or not there, and a run goes on from it as if nothing had happened."""
 
 import json
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -148,6 +149,7 @@ def test_an_old_checkpoint_is_removed_only_when_the_new_one_is_complete(tmp_path
 
 def test_a_checkpoint_that_was_cut_off_takes_no_place_of_a_complete_one(tmp_path, tokenizer):
     (tmp_path / "checkpoint-9").mkdir()
+    os.utime(tmp_path / "checkpoint-9", (2**32, 2**32))  # the newest, as it is when a run has just been killed
     started(tmp_path, tokenizer, num_train_epochs=1, save_total_limit=2).train()
     assert names(tmp_path) == ["checkpoint-11", "checkpoint-8"]
 

@@ -118,6 +118,17 @@ def test_similarity_is_the_cosine_of_the_two_embeddings_each_as_if_read_alone():
     assert found.logits["alike"][1].isnan().all()
 
 
+@torch.no_grad()
+def test_a_pair_read_jointly_is_read_the_same_beside_a_pair_read_apart():
+    model = tiny_bert(tasks=ALL_KINDS)
+    texts = inputs() | {"token_type_ids": torch.tensor([[0, 0, 0, 1, 1, 1, 1]] * 3)}
+    alone, beside = model(**texts).logits, model(**texts, **pair_inputs()).logits
+    torch.testing.assert_close(beside["topic"], alone["topic"])
+    torch.testing.assert_close(beside["entity"], alone["entity"])
+    apart = model(**pair_inputs() | {"input_ids": texts["input_ids"], "attention_mask": texts["attention_mask"]}).logits
+    assert not torch.allclose(apart["topic"], beside["topic"])
+
+
 def test_texts_without_a_partner_leave_the_gradient_of_a_similarity_finite():
     model = tiny_bert(tasks=ALL_KINDS)
     labels = {"alike": torch.tensor([[0.2], [float("nan")], [0.9]])}

@@ -15,6 +15,7 @@ METRICS = {"topic": ("eval_topic_accuracy", True), "sentiment": ("eval_sentiment
 def evaluated(stopping, model, topic, sentiment, control=None):
     metrics = {"eval_topic_accuracy": topic, "eval_sentiment_loss": sentiment}
     control = control or TrainerControl()
+    stopping.on_train_begin(None, TrainerState(), control)
     stopping.on_evaluate(None, TrainerState(), control, metrics=metrics, model=model)
     return control
 
@@ -86,3 +87,15 @@ def test_a_checkpoint_without_it_is_the_beginning(tmp_path):
     stopping = TaskStopping(METRICS, 1)
     stopping.load(str(tmp_path))
     assert stopping.stopped == set()
+
+
+def test_an_evaluation_outside_training_changes_nothing():
+    stopping, model = TaskStopping(METRICS, patience=1), tiny_bert()
+    mark(model, 1.0)
+    evaluated(stopping, model, 0.9, 0.9)
+    mark(model, 2.0)
+    stopping.on_train_end(None, TrainerState(), TrainerControl())
+    metrics = {"eval_topic_accuracy": 0.1, "eval_sentiment_loss": 9.0}
+    stopping.on_evaluate(None, TrainerState(), TrainerControl(), metrics=metrics, model=model)
+    assert stopping.stopped == set()
+    assert model.heads["topic"].weight.unique().tolist() == [2.0]

@@ -7,6 +7,7 @@ import torch
 from conftest import TASKS, WORDS, tiny_bert
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
+from transformers.trainer_utils import IntervalStrategy
 
 from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_multitask.data.tokenization import tokenize
@@ -419,7 +420,8 @@ def test_the_direction_of_the_metric_to_choose_by_is_known(tmp_path, tokenizer):
 
 
 def test_a_stopped_task_leaves_the_loss_and_keeps_its_head(tmp_path, tokenizer, weights):
-    job = trainer(tmp_path, tokenizer, fresh(weights), rows(16, topic_every=1), task_patience=1, weight_decay=0.1)
+    settings = {"task_patience": 1, "eval_strategy": "epoch", "weight_decay": 0.1}
+    job = trainer(tmp_path, tokenizer, fresh(weights), rows(16, topic_every=1), **settings)
     job._stopping.stopped.add("sentiment")
     job.train()
     assert torch.equal(job.model.heads["sentiment"].weight, weights["heads.sentiment.weight"])
@@ -438,3 +440,19 @@ def test_calibration_is_stored_in_the_configuration_and_used_by_the_metrics(tmp_
         assert before[f"eval_{task.name}_ece"] == pytest.approx(records[task.name].ece_before)
         assert after[f"eval_{task.name}_ece"] == pytest.approx(records[task.name].ece_after)
         assert records[task.name].nll_after <= records[task.name].nll_before
+
+
+@pytest.mark.parametrize("setting", [{"task_patience": 2}, {"early_stopping_patience": 2}])
+def test_patience_without_evaluations_is_refused(tmp_path, tokenizer, setting):
+    args = MultiTaskTrainingArguments(
+        str(tmp_path), use_cpu=True, eval_strategy="epoch", save_strategy="epoch", **setting
+    )
+    args.eval_strategy = IntervalStrategy.NO  # as the script has it where there is no validation split
+    data = tokenize(Dataset.from_list(rows()), tokenizer, 32)
+    with pytest.raises(ValueError, match="patience needs evaluations, found no validation rows"):
+        MultiTaskTrainer(tiny_bert(), args, processing_class=tokenizer, train_dataset=data)
+
+
+def test_a_sampling_strategy_that_is_not_there_is_refused_before_training(tmp_path, tokenizer):
+    with pytest.raises(ValueError, match="train_sampling_strategy must be one of"):
+        trainer(tmp_path, tokenizer, train_sampling_strategy="batch_rebalance")

@@ -23,6 +23,7 @@ from hf_multitask.backbones import published_name, resolve_backbone
 from hf_multitask.data.mixing import Mixture, mix
 from hf_multitask.data.preparation import PreparedData, prepare
 from hf_multitask.data.skipped_rows import write_skipped_rows
+from hf_multitask.data.streaming import StreamedMixture
 from hf_multitask.data.tokenization import load_tokenizer
 from hf_multitask.evaluation.findings import find
 from hf_multitask.evaluation.metric import Metric
@@ -70,12 +71,15 @@ def main(words: list[str]) -> None:
         if "validation" not in evaluated and "eval_strategy" not in settings.training:
             args.eval_strategy = IntervalStrategy.NO
         set_seed(args.seed)  # the heads' first values too are a function of the seed
+        train: Any = Mixture(splits["train"], settings.mixing)
+        if data.streams:
+            train = StreamedMixture(splits["train"], data.streams, settings.mixing, tokenizer, settings.max_length)
         model = MultiTaskModel.from_backbone(backbone, tasks=data.tasks, pooling=settings.pooling)
         trainer = MultiTaskTrainer(
             model if settings.lora is None else add_lora(model, settings.lora),
             args,
             processing_class=tokenizer,
-            train_dataset=Mixture(splits["train"], settings.mixing),
+            train_dataset=train,
             eval_dataset=evaluated.get("validation"),
         )
         with args.main_process_first(desc="claiming the output folder"):
@@ -145,7 +149,7 @@ def main(words: list[str]) -> None:
 def describe(settings: RunSettings, data: PreparedData, trainer: MultiTaskTrainer) -> RunRecord:
     """The record of a run that is about to start."""
     mixture, epochs = trainer.train_dataset, int(trainer.args.num_train_epochs)
-    several = len(mixture.datasets) > 1
+    several = len(data.splits["train"]) > 1
     return RunRecord(
         name=Path(trainer.args.output_dir).resolve().name,
         base_model=published_name(settings.backbone),
@@ -167,7 +171,7 @@ def describe(settings: RunSettings, data: PreparedData, trainer: MultiTaskTraine
         sources={name: dataset.path.rstrip("/").rpartition("/")[2] for name, dataset in settings.datasets.items()},
         skipped_rows=len(data.skipped),
         mixing=settings.mixing.strategy if several else "",
-        epoch_rows=[mixture.shares(epoch, epochs) for epoch in range(epochs)] if several else [],
+        epoch_rows=[mixture.shares(epoch, epochs) for epoch in range(epochs)] if several and not data.streams else [],
         groups=[
             (group["name"], sum(p.numel() for p in group["params"]), group["lr"], group["weight_decay"])
             for group in trainer.parameter_groups()

@@ -27,6 +27,9 @@ class Ordered(Protocol):
     def order(self, seed: int, epoch: int, num_epochs: float) -> NDArray[np.int64]:
         """The indices of the rows that an epoch draws, (N,)."""
 
+    def identity(self, num_epochs: float) -> dict[str, Any]:
+        """What decides the order besides the seed and the epoch, as plain values."""
+
 
 class BatchOrder(torch.utils.data.Sampler[list[int]]):
     """The micro-batches of one process: a `batch_sampler`, which Accelerate must not shard again.
@@ -107,7 +110,7 @@ class BatchOrder(torch.utils.data.Sampler[list[int]]):
     def identity(self) -> dict[str, Any]:
         """What decides which rows form which effective batch: with the same of it, a resumed run takes those left."""
         return {
-            "rows": len(self.rows),
+            **self.rows.identity(self.num_epochs),
             "batch": self._batch_rows,
             "seed": self.seed,
             "sampling_strategy": self.sampling_strategy,

@@ -1,6 +1,7 @@
 """From several datasets to one stream of rows, in an order that a seed and an epoch decide."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -82,6 +83,12 @@ class Mixture(torch.utils.data.Dataset[dict[str, Any]]):
     def shares(self, epoch: int = 0, num_epochs: float = 1) -> dict[str, int]:
         """Per dataset, how many rows an epoch draws; all together `len(mixture)`."""
         return dict(zip(self.datasets, self._counts(epoch, num_epochs).tolist(), strict=True))
+
+    def identity(self, num_epochs: float) -> dict[str, Any]:
+        """What decides the order besides the seed and the epoch, as plain values; with the epochs if annealed."""
+        sizes = {name: len(rows) for name, rows in self.datasets.items()}
+        annealed = {"num_epochs": num_epochs} if self.settings.strategy == "annealed" else {}
+        return {"datasets": sizes, "mixing": asdict(self.settings), **annealed}
 
     def order(self, seed: int, epoch: int, num_epochs: float = 1) -> NDArray[np.int64]:
         """The indices of the rows that an epoch draws, (N,); a function of the arguments alone.

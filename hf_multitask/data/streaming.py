@@ -29,6 +29,9 @@ BUFFER = 10_000
 READ_AHEAD = 256
 """Rows that a process maps and tokenises together: each call costs as much as some hundred rows."""
 
+CHUNK = 100
+"""Rows that are read together."""
+
 STRATEGIES = ("weights", "uniform")
 """Strategies of mixing that need no number of rows."""
 
@@ -66,9 +69,9 @@ class Stream:
         self._rows = rows
         self.num_skipped = 0
 
-    def read(self, pass_number: int, generator: np.random.Generator, buffer: int = BUFFER) -> Iterator[RawRow]:
-        """All rows of one pass, each once, in an order that `generator` decides; `buffer` of them are held."""
-        return _shuffled(self._in_parts(pass_number, generator), generator, buffer)
+    def read(self, pass_number: int, generator: np.random.Generator) -> Iterator[RawRow]:
+        """All rows of one pass, each once, in an order that `generator` decides; `BUFFER` of them are held."""
+        return _shuffled(self._in_parts(pass_number, generator), generator, BUFFER)
 
     def finish(
         self, raw: Sequence[RawRow], tokenizer: PreTrainedTokenizerBase, max_length: int
@@ -79,20 +82,23 @@ class Stream:
             ValueError: A row cannot be used, and is not to be skipped.
         """
         found: dict[tuple[int, int], dict[str, Any]] = {}
-        by_part: dict[int, dict[int, RawRow]] = defaultdict(dict)
+        by_part: dict[tuple[int, int], list[RawRow]] = defaultdict(list)
         for row in raw:
-            by_part[row.part][row.number] = row
+            by_part[row.pass_number, row.part].append(row)
         with _no_progress_bars():
-            for part, rows in by_part.items():
-                usable = self._map(part, list(rows.values()))
+            for (_, part), rows in by_part.items():
+                usable = self._map(part, rows)
                 for row in tokenize(usable, tokenizer, max_length) if len(usable) else ():
                     found[part, int(row["row"].rpartition("/")[2]) - 1] = row
         return [found.get((row.part, row.number)) for row in raw]
 
     def _in_parts(self, pass_number: int, generator: np.random.Generator) -> Iterator[RawRow]:
         for part in generator.permutation(self._rows.num_shards).tolist():
-            for number, cells in enumerate(self._rows.shard(self._rows.num_shards, part)):
-                yield RawRow(pass_number, part, number, {column: cells.get(column) for column in self._columns})
+            # Not row by row: in a worker of a loader, `__iter__` would leave out the parts of other workers.
+            chunks = self._rows.shard(self._rows.num_shards, part).iter(CHUNK)
+            rows = (cells for chunk in chunks for cells in zip(*(chunk[name] for name in self._columns), strict=True))
+            for number, cells in enumerate(rows):
+                yield RawRow(pass_number, part, number, dict(zip(self._columns, cells, strict=True)))
 
     def _map(self, part: int, raw: list[RawRow]) -> Dataset:
         """The rows of a part that can be used, in the one form that their tasks read."""
@@ -217,6 +223,11 @@ class StreamedBatches(torch.utils.data.IterableDataset[dict[str, Any]]):
         self.start = 0
         """Micro-batches of this process before this one are empty: whoever resumes a run throws them away."""
 
+    def identity(self) -> dict[str, Any]:
+        """What decides which rows form which effective batch, as plain values."""
+        batch = self.per_device_batch_size * self.num_processes * self.accumulation_steps
+        return {"shares": self.mixture.shares, "batch": batch, "seed": self.seed}
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = torch.utils.data.get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
@@ -246,10 +257,14 @@ def _endless(source: Dataset | Stream, seed: int, source_number: int) -> Iterato
     """What `finish` asks for of each row, pass after pass."""
     for pass_number in itertools.count():
         generator = np.random.Generator(random_stream(seed, ROWS, source_number, pass_number))
-        if isinstance(source, Stream):
-            yield from source.read(pass_number, generator)
-        else:
+        if isinstance(source, Dataset):
             yield from generator.permutation(len(source)).tolist()
+            continue
+        count = 0
+        for count, row in enumerate(source.read(pass_number, generator), 1):  # noqa: B007
+            yield row
+        if count == 0:
+            raise ValueError(f"dataset {source.name!r}, split 'train': there must be rows, found none. Add rows.")
 
 
 def _shuffled(rows: Iterator[RawRow], generator: np.random.Generator, buffer: int) -> Iterator[RawRow]:

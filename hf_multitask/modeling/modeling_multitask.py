@@ -144,7 +144,7 @@ class MultiTaskModel(PreTrainedModel):
                 (B, C) or, with one output, (B,) for the kinds whose answers are numbers or any number of labels, NaN
                 where there is none. Tasks may be left out.
             num_items_in_batch: Per task, the targets of the whole effective batch; see [`task_losses`].
-            output_hidden_states: Whether to return the backbone's hidden states.
+            output_hidden_states: Whether to return the backbone's hidden states, of first and then of second texts.
             output_attentions: Whether to return the backbone's attentions.
             return_dict: `False` returns a tuple.
 
@@ -197,8 +197,10 @@ class MultiTaskModel(PreTrainedModel):
         """The backbone's output, its last hidden state (B + S, L, D) and the mask (B + S, L), in one call."""
         present = {name: value for name, value in inputs.items() if value is not None}
         if pairs["input_ids"] is not None:
-            if "input_ids" not in present:
-                raise ValueError("pair_input_ids need input_ids beside them, found none. Pass both as token ids.")
+            if "input_ids" not in present or "position_ids" in present:
+                raise ValueError(
+                    "pair_input_ids need input_ids beside them and no position_ids, found otherwise. Pass token ids."
+                )
             for texts in (present, pairs):
                 if texts.get("attention_mask") is None:
                     texts["attention_mask"] = torch.ones_like(texts["input_ids"])

@@ -20,9 +20,11 @@ def stack_texts(texts: Mapping[str, Tensor], second: Mapping[str, Tensor], pad_t
     """
     length = max(texts["input_ids"].shape[1], second["input_ids"].shape[1])
     stacked = {}
-    for name in texts.keys() & second.keys():
+    for name, ids in texts.items():
         value = pad_token_id if name == "input_ids" else 0
-        parts = [F.pad(ids, (0, length - ids.shape[1]), value=value) for ids in (texts[name], second[name])]
+        # A text by itself is all of one segment: token_type_ids of 0, where the first texts have any.
+        below = second[name] if name in second else torch.zeros_like(second["input_ids"])
+        parts = [F.pad(part, (0, length - part.shape[1]), value=value) for part in (ids, below)]
         stacked[name] = torch.cat(parts)
     return stacked
 

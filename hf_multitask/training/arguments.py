@@ -1,6 +1,7 @@
 """Settings of a training run."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +121,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
             _refuse(
                 "prediction_loss_only", True, False, "evaluation losses are computed from the logits of the whole split"
             )
+        if self.device.type == "cpu" and (self.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true"):
+            _refuse("fsdp", True, False, "Accelerate shards no parameters on CPU, and would say nothing")
         if self.label_names not in (None, ["labels"]):
             _refuse(
                 "label_names", self.label_names, ["labels"], "all tasks' labels travel in the one argument `labels`"

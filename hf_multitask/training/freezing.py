@@ -1,5 +1,6 @@
 """What is not trained: for the whole run, or until its turn comes."""
 
+import logging
 import re
 from typing import Any
 
@@ -8,6 +9,8 @@ from torch.nn import Parameter
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .layerwise import find_backbone, named_groups
+
+logger = logging.getLogger(__name__)
 
 LAYER_RANGE = re.compile(r"layers\.(\d+)-(\d+)")
 
@@ -33,6 +36,15 @@ def freeze(model: nn.Module, patterns: list[str]) -> None:
                 )
             for parameter in candidates[name]:
                 parameter.requires_grad_(False)
+
+
+def warn_of_frozen_heads(model: nn.Module) -> None:
+    """Warn where tasks have heads and none of them learns, as it is with adapters that are not told of them."""
+    heads = named_groups(model).get("heads", [])
+    if heads and not any(parameter.requires_grad for parameter in heads):
+        config: Any = model.config
+        names = [f"heads.{task.name}" for task in config.tasks if task.has_head]
+        logger.warning("No task head is trainable. With peft, name them: modules_to_save=%s", names)
 
 
 class GradualUnfreezing(TrainerCallback):

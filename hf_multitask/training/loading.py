@@ -11,6 +11,7 @@ from transformers.trainer_utils import seed_worker
 
 from ..data.batches import BatchOrder
 from ..data.mixing import Mixture
+from ..data.streaming import StreamedBatches, StreamedMixture
 from ..settings.mixing_settings import MixingSettings
 from .arguments import MultiTaskTrainingArguments
 from .frozen import embed_rows
@@ -34,6 +35,43 @@ def embedded(model: nn.Module, dataset: Any, collate: Any, batch_size: int) -> A
     return embed_rows(model, dataset, collate, batch_size) if has_texts else dataset
 
 
+def train_order(dataset: Any, collate: Any, args: MultiTaskTrainingArguments) -> BatchOrder | StreamedBatches | None:
+    """The batches of this process; `None` where the rows are no mixture."""
+    if isinstance(dataset, Mixture):
+        return train_batches(dataset, args)
+    return streamed_batches(dataset, collate, args) if isinstance(dataset, StreamedMixture) else None
+
+
+def begin_epoch(order: BatchOrder | StreamedBatches | None, epoch: int, batches_taken: int) -> None:
+    """Make the next iteration that of `epoch`, of which a resumed run has taken some batches and throws them away."""
+    if isinstance(order, BatchOrder):
+        order.set_epoch(epoch)  # through Accelerate's wrappers it would not arrive after a resume
+    elif order is not None:
+        order.start = batches_taken  # to a Trainer, the whole of a run on a stream is one epoch
+
+
+def streamed_batches(mixture: StreamedMixture, collate: Any, args: MultiTaskTrainingArguments) -> StreamedBatches:
+    """The batches of this process from `mixture`: a function of the seed alone.
+
+    Raises:
+        ValueError: They are to be sorted, which an endless stream cannot be.
+    """
+    if str(args.train_sampling_strategy) != "random":
+        raise ValueError(
+            "train_sampling_strategy must be 'random' where datasets are streamed, found "
+            f"{str(args.train_sampling_strategy)!r}: rows that are not read yet cannot be sorted. Leave it out."
+        )
+    return StreamedBatches(
+        mixture,
+        collate,
+        per_device_batch_size=args.per_device_train_batch_size,
+        accumulation_steps=args.gradient_accumulation_steps,
+        num_processes=args.world_size,
+        process_index=args.process_index,
+        seed=args.seed if args.data_seed is None else args.data_seed,
+    )
+
+
 def train_batches(mixture: Mixture, args: MultiTaskTrainingArguments) -> BatchOrder:
     """The order in which this process reads `mixture`: a function of the seed and the epoch alone."""
     order = BatchOrder(
@@ -52,13 +90,16 @@ def train_batches(mixture: Mixture, args: MultiTaskTrainingArguments) -> BatchOr
     return order
 
 
-def train_loader(order: BatchOrder, collate: Any, args: MultiTaskTrainingArguments) -> DataLoader[Any]:
+def train_loader(
+    order: BatchOrder | StreamedBatches, collate: Any, args: MultiTaskTrainingArguments
+) -> DataLoader[Any]:
     """A loader of the batches in `order`, which is that of this process: Accelerate must not shard it again."""
     workers = args.dataloader_num_workers
+    what: dict[str, Any] = {"dataset": order, "batch_size": None}  # a stream's batches are collated
+    if isinstance(order, BatchOrder):
+        what = {"dataset": order.rows, "batch_sampler": order, "collate_fn": collate}
     return DataLoader(
-        order.rows,  # type: ignore[arg-type]  # a Mixture
-        batch_sampler=order,
-        collate_fn=collate,
+        **what,
         num_workers=workers,
         pin_memory=args.dataloader_pin_memory,
         persistent_workers=args.dataloader_persistent_workers,

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 from ..data.batches import BatchOrder
+from ..data.streaming import StreamedBatches
 from .task_stopping import TaskStopping
 
 FILE = "data_order.json"
 """What decided the order of the rows."""
 
 
-def save_progress(folder: str, order: BatchOrder | None, stopping: TaskStopping | None) -> None:
+def save_progress(folder: str, order: BatchOrder | StreamedBatches | None, stopping: TaskStopping | None) -> None:
     """Write into the checkpoint `folder` what decides the order of the rows, and what is known of tasks that stop."""
     if order is not None:
         (Path(folder) / FILE).write_text(json.dumps(order.identity(), indent=2), encoding="utf-8")
@@ -18,7 +19,7 @@ def save_progress(folder: str, order: BatchOrder | None, stopping: TaskStopping 
         stopping.save(folder)
 
 
-def load_progress(folder: str, order: BatchOrder | None, stopping: TaskStopping | None) -> None:
+def load_progress(folder: str, order: BatchOrder | StreamedBatches | None, stopping: TaskStopping | None) -> None:
     """Go on from the checkpoint `folder`.
 
     Raises:

@@ -89,6 +89,16 @@ class SavingTrainer(Trainer):
         with _replaced(self.args, save_total_limit=None) if goes_on else contextlib.nullcontext():
             return super()._finalize_training(*args, **kwargs)
 
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        """As [`Trainer._prepare_for_training`], whatever Trainer had the model before; see [`_keep_name`] too."""
+        if self.model_wrapped is self.model:  # else this one has trained it already
+            # The precision of an earlier Trainer would stay with the model, whatever this one is told.
+            self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+            self.model.__dict__.pop("_is_accelerate_prepared", None)
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        _keep_name(self.model)
+        return prepared
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """As [`Trainer._load_from_checkpoint`].
 
@@ -135,3 +145,11 @@ def _replaced(args: Any, **values: Any) -> Iterator[None]:
     finally:
         for name, value in kept.items():
             setattr(args, name, value)
+
+
+def _keep_name(model: Any) -> None:
+    """Name the class that `fully_shard` gave a model as the class it was: its code is found, and saved, by the name."""
+    sharded = type(model)
+    if sharded.__name__.startswith("FSDP"):
+        plain = sharded.__mro__[2]  # after the sharded class itself and FSDPModule
+        sharded.__name__, sharded.__module__ = plain.__name__, plain.__module__

@@ -38,10 +38,25 @@ class TaskStopping(TrainerCallback):
         self._best: dict[str, float] = {}
         self._waited: dict[str, int] = {}
         self._heads: dict[str, dict[str, Tensor]] = {}
+        self._is_training = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at evaluations from now on: those that a user asks for before or after are none of training's."""
+        self._is_training = True
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at evaluations no longer."""
+        self._is_training = False
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Compare each task with its best, and stop those that have waited long enough."""
         metrics, model = kwargs["metrics"], kwargs["model"]
+        if not self._is_training:
+            return
         for task, (key, higher_is_better) in self._metrics.items():
             if task in self.stopped or key not in metrics:
                 continue

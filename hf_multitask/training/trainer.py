@@ -6,30 +6,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback
 from transformers.trainer_optimizer import is_optimizer_factory
 from transformers.trainer_utils import EvalLoopOutput
 
-from ..data.batches import BatchOrder
 from ..data.collation import MultiTaskCollator
-from ..data.mixing import Mixture
 from ..evaluation.calibration import Calibration, calibrate
 from ..evaluation.metrics import MultiTaskMetrics, evaluation_losses
 from ..evaluation.overall import direction
-from ..evaluation.registry import primary_of
 from ..modeling.backbone import freeze_unused_modules
 from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
 from .counting import count_targets
 from .finite import check_finite
-from .freezing import GradualUnfreezing, freeze
+from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
 from .frozen import reads_only_embeddings
-from .layerwise import find_backbone, format_groups, layerwise_parameter_groups, named_groups
-from .loading import as_mixture, embedded, train_batches, train_loader
+from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
+from .loading import as_mixture, begin_epoch, embedded, train_loader, train_order
 from .loss_log import TaskLossLog
 from .progress import load_progress, save_progress
 from .saving_trainer import SavingTrainer
-from .task_stopping import TaskStopping
+from .stopping_rules import early_stopping, task_stopping
 
 logger = logging.getLogger(__name__)
 
@@ -97,23 +93,18 @@ class MultiTaskTrainer(SavingTrainer):
         freeze_unused_modules(find_backbone(self.model))  # adapters may have been put there
         if args.freeze:
             freeze(self.model, args.freeze)
-        elif not any(parameter.requires_grad for parameter in named_groups(self.model).get("heads", [])):
-            logger.warning(
-                "No task head is trainable. With peft, name them: modules_to_save=%s",
-                [f"heads.{t.name}" for t in tasks],
-            )
+        else:
+            warn_of_frozen_heads(self.model)
         if args.gradual_unfreezing_steps:
             self.add_callback(GradualUnfreezing(args.gradual_unfreezing_steps))
         if args.early_stopping_patience:
-            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
-        self._stopping: TaskStopping | None = None
-        if args.task_patience:
-            primaries = {task.name: f"eval_{task.name}_{primary_of(task).name}" for task in tasks}
-            watched = {task: (key, direction(tasks, key)) for task, key in primaries.items()}
-            self._stopping = TaskStopping(watched, args.task_patience)
+            self.add_callback(early_stopping(args, self.eval_dataset))
+        self._stopping = task_stopping(tasks, args, self.eval_dataset) if args.task_patience else None
+        if self._stopping:
             self.add_callback(self._stopping)
+        train_order(self.train_dataset, self.data_collator, args)  # for its checks, now and not when training starts
         self._tasks = [task.name for task in tasks]
-        self._order: BatchOrder | None = None
+        self._order: Any = None
         self._row_ids: list[str] | None = None
         self._losses = TaskLossLog(args.device)
         self._group_rates: dict[str, float] = {}
@@ -131,24 +122,27 @@ class MultiTaskTrainer(SavingTrainer):
                 "Make a new MultiTaskTrainer after add_task or remove_task."
             )
         self._losses.clear()
+        texts = self.train_dataset, self.eval_dataset
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self.train_dataset, self.eval_dataset = texts
+
+    def get_train_dataloader(self) -> Any:
+        """The batches of the mixture that this process takes, with the embeddings of a frozen encoder for texts."""
         if reads_only_embeddings(self.model):
             logger.info("The encoder is frozen: its embeddings are computed once")
             how = (self.data_collator, self.args.per_device_eval_batch_size)
             self.train_dataset = embedded(self.model, self.train_dataset, *how)
             self.eval_dataset = embedded(self.model, self.eval_dataset, *how)
-        return super().train(*args, **kwargs)
-
-    def get_train_dataloader(self) -> Any:
-        """The batches of the mixture that this process takes."""
-        if not isinstance(self.train_dataset, Mixture):
+        self._order = train_order(self.train_dataset, self.data_collator, self.args)
+        if self._order is None:
             return super().get_train_dataloader()
-        self._order = train_batches(self.train_dataset, self.args)
         return train_loader(self._order, self.data_collator, self.args)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """As [`Trainer._run_epoch`], in the order of that epoch."""
-        if self._order is not None:
-            self._order.set_epoch(kwargs["epoch"])  # through Accelerate's wrappers it would not arrive after a resume
+        begin_epoch(self._order, kwargs["epoch"], kwargs["steps_trained_in_current_epoch"])
         super()._run_epoch(*args, **kwargs)
 
     def parameter_groups(self, model: nn.Module | None = None) -> list[dict[str, Any]]:
