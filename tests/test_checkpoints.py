@@ -18,6 +18,7 @@ from hf_multitask.training.checkpoints import (
     is_cut_off,
     last_complete,
     mark_complete,
+    remove_cut_off,
     what_is_missing,
 )
 
@@ -233,3 +234,13 @@ def test_a_checkpoint_of_the_same_step_is_replaced_only_by_a_complete_one(tmp_pa
     job.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
     assert not (tmp_path / "checkpoint-8" / "mine").exists()
     assert names(tmp_path) == ["checkpoint-11", "checkpoint-4", "checkpoint-8"]
+
+
+def test_a_checkpoint_from_which_someone_removed_a_file_is_left_alone(checkpoint):
+    (checkpoint / "model.safetensors").unlink()
+    remove_cut_off(checkpoint.parent)
+    assert checkpoint.is_dir()
+    (checkpoint / "complete.json").unlink()
+    (checkpoint / "trainer_state.json").unlink()
+    remove_cut_off(checkpoint.parent)
+    assert not checkpoint.exists()

@@ -135,10 +135,10 @@ def test_auto_continues_from_the_last_checkpoint_of_a_finished_run_too(folder):
 
 def test_auto_moves_what_a_run_without_a_complete_checkpoint_left_aside(tmp_path):
     cut_off(tmp_path / "run", 5)
-    (tmp_path / "run" / "README.md").write_text("mine")
+    (tmp_path / "run" / "skipped_rows.csv").write_text("mine")
     assert claim(tmp_path / "run", resume_from_checkpoint="auto") is None
     assert not list((tmp_path / "run").iterdir())
-    assert (tmp_path / "run.previous-1" / "README.md").read_text() == "mine"
+    assert (tmp_path / "run.previous-1" / "skipped_rows.csv").read_text() == "mine"
     assert (tmp_path / "run.previous-1" / "checkpoint-5" / "model.safetensors").exists()
 
 
@@ -206,3 +206,19 @@ def test_finding_out_whether_the_folder_is_writable_leaves_nothing(folder):
 def test_an_error_that_is_not_one_of_writing_is_left_as_it_is(tmp_path):
     with pytest.raises(RuntimeError, match=r"^shapes differ$"), write_errors_explained(tmp_path / "checkpoint-5"):
         raise RuntimeError("shapes differ")
+
+
+def test_auto_refuses_a_folder_with_files_of_someone_else(tmp_path):
+    (tmp_path / "project" / "notes").mkdir(parents=True)
+    with pytest.raises(ValueError, match="must be empty or absent, found files in"):
+        claim(tmp_path / "project", resume_from_checkpoint="auto")
+    assert (tmp_path / "project" / "notes").is_dir()
+
+
+def test_a_complete_checkpoint_that_was_set_aside_for_one_never_finished_is_put_back(folder):
+    last = folder / "checkpoint-10"
+    last.rename(folder / "_replaced-checkpoint-10")
+    last.mkdir()
+    (last / "model.safetensors").write_text("half")
+    assert claim(folder, resume_from_checkpoint="auto") == str(last)
+    assert not (last / "model.safetensors").exists() or (last / "model.safetensors").read_text() != "half"

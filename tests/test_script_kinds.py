@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -180,3 +181,24 @@ def test_a_lora_run_ends_as_an_ordinary_checkpoint(folder, finished):
     plain = AutoModel.from_pretrained(folder / "output")
     assert model.state_dict().keys() == plain.state_dict().keys()
     assert AutoTokenizer.from_pretrained(folder / "lora")
+
+
+def test_adapters_that_are_kept_apart_open_as_the_card_says(folder, finished):
+    flags = [
+        "--lora",
+        "{rank: 2, merge: false}",
+        "--output_dir",
+        "adapters",
+        "--training.early_stopping_patience",
+        "null",
+    ]
+    done = launch(folder, *flags)
+    assert done.returncode == 0, done.stderr[-3000:]
+    card = (folder / "adapters" / "README.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"```python\n(.*?)```", card, re.S)[:2]
+    backbone = yaml.safe_load((folder / "config.yaml").read_text())["backbone"]
+    code = (first + second).replace('path = "..."', f"path = {str(folder / 'adapters')!r}")
+    code = re.sub(r'from_backbone\("[^"]*"', f"from_backbone({backbone!r}", code)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    config = json.loads((folder / "adapters" / "config.json").read_text())
+    assert {line.split()[0] for line in told.splitlines()} >= {task["name"] for task in config["tasks"]} - {"alike"}

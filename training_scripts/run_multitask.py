@@ -11,6 +11,7 @@ where there is none; `--overwrite_output_dir` moves an earlier run aside. Ctrl-C
 
 import dataclasses
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from hf_multitask.settings.run_settings import RunSettings
 from hf_multitask.training.adapters import add_lora, merge
 from hf_multitask.training.argument_parser import argument_names, parse_arguments
 from hf_multitask.training.interruption import StopOnSignal
+from hf_multitask.training.loading import train_batches
 from hf_multitask.training.output_folder import claim_output_folder
 from hf_multitask.training.threads import use_all_cores
 
@@ -60,7 +62,7 @@ def main(words: list[str]) -> None:
         return
     try:  # whatever is wrong with the input is found here, before training starts
         settings = parse_command_line(words, DEFAULT_CONFIG, argument_names())
-        args = parse_arguments({"eval_strategy": "epoch", **settings.training})
+        args = parse_arguments({"eval_strategy": "epoch", "save_strategy": "epoch", **settings.training})
         use_all_cores(args)
         with args.main_process_first(desc="preparing the data"):
             data = prepare(settings)
@@ -100,9 +102,10 @@ def main(words: list[str]) -> None:
         with StopOnSignal() as stop:
             trainer.add_callback(stop)
             results = {"train": trainer.train(resume_from_checkpoint=checkpoint).metrics}
-    except (FloatingPointError, OSError) as error:
+    except (ValueError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {error}")
     if stop.interrupted:
+        trainer.save_checkpoint()
         trainer.accelerator.end_training()
         if speaks:
             print(f"\nStopped. The same command with --resume_from_checkpoint goes on from {folder}")
@@ -120,14 +123,14 @@ def main(words: list[str]) -> None:
     trainer.save_state()
     for prefix, metrics in results.items():
         trainer.save_metrics(prefix, metrics)
+    split = next(name for name in ("test", "validation", "train") if name in splits)
+    texts = [(text,) for text in settings.sample_texts or ()] or data.first_texts(split, 4)
+    samples = list(zip(texts, predict(trainer.model, tokenizer, texts, settings.max_length), strict=True))
     if speaks:
         tasks = trainer.model.config.tasks
         if evaluated:  # of the last split: the test, where there is one
             shown = find(tasks, prediction.predictions, prediction.label_ids, settings.confidence_intervals)
             record = dataclasses.replace(record, **dataclasses.asdict(shown))
-        split = next(name for name in ("test", "validation", "train") if name in splits)
-        texts = [(text,) for text in settings.sample_texts or ()] or data.first_texts(split, 4)
-        samples = list(zip(texts, predict(trainer.model, tokenizer, texts, settings.max_length), strict=True))
         record = dataclasses.replace(
             record,
             tasks=tasks,
@@ -148,7 +151,8 @@ def main(words: list[str]) -> None:
 
 def describe(settings: RunSettings, data: PreparedData, trainer: MultiTaskTrainer) -> RunRecord:
     """The record of a run that is about to start."""
-    mixture, epochs = trainer.train_dataset, int(trainer.args.num_train_epochs)
+    mixture, args = trainer.train_dataset, trainer.args
+    epochs = args.num_train_epochs if data.streams else train_batches(mixture, args).num_epochs
     several = len(data.splits["train"]) > 1
     return RunRecord(
         name=Path(trainer.args.output_dir).resolve().name,
@@ -170,8 +174,11 @@ def describe(settings: RunSettings, data: PreparedData, trainer: MultiTaskTraine
         sizes=data.sizes(),
         sources={name: dataset.path.rstrip("/").rpartition("/")[2] for name, dataset in settings.datasets.items()},
         skipped_rows=len(data.skipped),
+        adapters=settings.lora is not None and not settings.lora.merge,
         mixing=settings.mixing.strategy if several else "",
-        epoch_rows=[mixture.shares(epoch, epochs) for epoch in range(epochs)] if several and not data.streams else [],
+        epoch_rows=[mixture.shares(epoch, epochs) for epoch in range(math.ceil(epochs))]
+        if several and not data.streams
+        else [],
         groups=[
             (group["name"], sum(p.numel() for p in group["params"]), group["lr"], group["weight_decay"])
             for group in trainer.parameter_groups()

@@ -65,7 +65,8 @@ def has_two_scores(answers: Answers) -> bool:
 
 
 def _scores(task: Task) -> tuple[float, float]:
-    return task.score_range or (0.0, 1.0)
+    low, high = task.score_range or (0.0, 1.0)
+    return float(np.float32(low)), float(np.float32(high))  # as the labels of a batch are
 
 
 def _mean_over_values(

@@ -64,6 +64,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         self.freeze = [freeze] if isinstance(freeze, str) else freeze
         if self.early_stopping_patience:
             self.load_best_model_at_end = True
+            self.restore_callback_states_from_checkpoint = True  # how long it has waited
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "average"
         self.knows_direction = self.greater_is_better is not None
@@ -123,6 +124,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
             )
         if self.device.type == "cpu" and (self.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true"):
             _refuse("fsdp", True, False, "Accelerate shards no parameters on CPU, and would say nothing")
+        for name in ("bf16_full_eval", "fp16_full_eval"):
+            if getattr(self, name):
+                _refuse(name, True, False, "evaluation would cast the weights, and what is saved afterwards too")
+        if self.auto_find_batch_size:
+            _refuse("auto_find_batch_size", True, False, "the batch decides the order of the rows")
         if self.label_names not in (None, ["labels"]):
             _refuse(
                 "label_names", self.label_names, ["labels"], "all tasks' labels travel in the one argument `labels`"

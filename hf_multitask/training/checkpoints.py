@@ -12,6 +12,9 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 COMPLETE = "complete.json"
 """The list of a checkpoint's files and their sizes. There is none while the checkpoint is being written."""
 
+ASIDE = "_replaced-"
+"""Begins the name of a checkpoint that another is written in place of; names with a `_` are not uploaded."""
+
 
 def mark_complete(checkpoint: Path) -> None:
     """Bring every file of a checkpoint to the disk, then write the list of them, all at once."""
@@ -45,13 +48,12 @@ def what_is_missing(checkpoint: Path) -> str | None:
 
 
 def is_cut_off(checkpoint: Path) -> bool:
-    """Whether files are missing for certain: the Trainer's own state is the last that it writes.
+    """Whether writing it was cut off for certain: the Trainer's own state is the last that it writes.
 
-    Without a list of files all of them may be there, if the checkpoint is older than such lists.
+    Without a list of files all of them may be there, if the checkpoint is older than such lists; and where there is a
+    list, someone may have removed or changed files on purpose.
     """
-    if not checkpoint.is_dir() or what_is_missing(checkpoint) is None:
-        return False
-    return (checkpoint / COMPLETE).exists() or not (checkpoint / TRAINER_STATE_NAME).exists()
+    return checkpoint.is_dir() and not any((checkpoint / name).exists() for name in (COMPLETE, TRAINER_STATE_NAME))
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
@@ -70,7 +72,7 @@ def last_complete(folder: Path) -> Path | None:
 
 
 def remove_cut_off(folder: Path) -> None:
-    """Remove the checkpoints whose writing or removal was cut off, which nothing can be resumed from."""
+    """Remove the checkpoints whose writing was cut off, which nothing can be resumed from."""
     for path in checkpoints_in(folder):
         if is_cut_off(path):
             shutil.rmtree(path)
@@ -83,6 +85,14 @@ def set_aside(checkpoint: Path) -> None:
     elif checkpoint.is_dir():
         shutil.rmtree(_aside(checkpoint), ignore_errors=True)
         checkpoint.rename(_aside(checkpoint))
+
+
+def put_back(folder: Path) -> None:
+    """Put back what was set aside in a run's folder for checkpoints that never became complete."""
+    for aside in sorted(folder.glob(f"{ASIDE}{PREFIX_CHECKPOINT_DIR}-*")):
+        checkpoint = folder / aside.name.removeprefix(ASIDE)
+        if what_is_missing(aside) is None and (not checkpoint.exists() or what_is_missing(checkpoint) is not None):
+            restore_aside(checkpoint)
 
 
 def drop_aside(checkpoint: Path) -> None:
@@ -99,7 +109,7 @@ def restore_aside(checkpoint: Path) -> None:
 
 def _aside(checkpoint: Path) -> Path:
     """Its name begins otherwise: transformers counts, and removes, whatever begins with `checkpoint-`."""
-    return checkpoint.with_name(f"replaced-{checkpoint.name}")
+    return checkpoint.with_name(f"{ASIDE}{checkpoint.name}")
 
 
 def _to_disk(path: Path) -> None:

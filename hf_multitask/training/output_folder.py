@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from transformers import TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from .checkpoints import checkpoints_in, is_cut_off, last_complete, what_is_missing
+from .checkpoints import ASIDE, COMPLETE, checkpoints_in, is_cut_off, last_complete, put_back, what_is_missing
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ def claim_output_folder(args: TrainingArguments, overwrite: bool) -> str | None:
     Args:
         args: Names the folder and maybe the checkpoint.
         overwrite: Whether a folder that holds files is moved aside (to `<folder>.previous-<number>`) instead of
-            refused. With `auto` it always is: the command that began a run is the one that restarts it, and a run that
-            was killed before its first complete checkpoint left files.
+            refused. With `auto` it is where all that it holds is what a run leaves that was killed before its first
+            complete checkpoint.
 
     Raises:
         ValueError: A new run's folder holds files, or there is no complete checkpoint to continue from.
@@ -43,10 +44,12 @@ def claim_output_folder(args: TrainingArguments, overwrite: bool) -> str | None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"output_dir must be a folder, found the file {folder}. Choose another --output_dir.")
     wanted, first = args.resume_from_checkpoint, args.process_index == 0
+    if wanted and first:
+        put_back(folder)
     checkpoint = _checkpoint(folder, wanted, first)
     continues = checkpoint is not None and checkpoint.resolve().parent == folder.resolve()
     if not continues and folder.is_dir() and any(folder.iterdir()):
-        if not overwrite and wanted != AUTO:
+        if not overwrite and not (wanted == AUTO and _was_only_begun(folder)):
             raise ValueError(
                 f"The output_dir of a new run must be empty or absent, found files in {folder}. Continue that run with "
                 "--resume_from_checkpoint, choose another --output_dir, or move it aside with --overwrite_output_dir."
@@ -100,6 +103,12 @@ def _checkpoint(folder: Path, wanted: str | None, speaks: bool) -> Path | None:
     )
 
 
+def _was_only_begun(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a run writes before its first checkpoint is complete."""
+    begun = (f"{PREFIX_CHECKPOINT_DIR}-", f"{ASIDE}{PREFIX_CHECKPOINT_DIR}-", "skipped_rows.csv", "runs")
+    return all(path.name.startswith(begun) for path in folder.iterdir())
+
+
 def _named(checkpoint: Path) -> Path:
     """The checkpoint that is named, if it is one."""
     if not checkpoint.is_dir():
@@ -117,7 +126,7 @@ def _named(checkpoint: Path) -> Path:
 
 def _told(checkpoint: Path) -> str:
     """How to use a checkpoint from before there were lists of files, if it can be one."""
-    if is_cut_off(checkpoint):
+    if is_cut_off(checkpoint) or (checkpoint / COMPLETE).exists():
         return ""
     code = "from pathlib import Path; from hf_multitask.training.checkpoints import mark_complete; "
     code += f"mark_complete(Path({str(checkpoint)!r}))"

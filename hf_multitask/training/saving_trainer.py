@@ -9,7 +9,7 @@ from transformers import EarlyStoppingCallback, Trainer
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, rotate_checkpoints
 
-from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside
+from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside, what_is_missing
 from .output_folder import write_errors_explained
 
 
@@ -103,13 +103,11 @@ class SavingTrainer(Trainer):
         """As [`Trainer._load_from_checkpoint`].
 
         Raises:
-            ValueError: The checkpoint's tasks, labels or pooling are others: its heads would answer other questions.
+            ValueError: The checkpoint's pooling or tasks are others: its heads would answer other questions.
         """
         if (Path(resume_from_checkpoint) / "config.json").is_file():
             config = type(self.model.config).from_pretrained(resume_from_checkpoint)
-            saved, wanted = (
-                (c.pooling, [(task.name, task.labels) for task in c.tasks]) for c in (config, self.model.config)
-            )
+            saved, wanted = ((c.pooling, [_question(task) for task in c.tasks]) for c in (config, self.model.config))
             if saved != wanted:
                 raise ValueError(
                     f"A resumed run must have the pooling, tasks and labels of its checkpoint, {saved}, found "
@@ -125,13 +123,36 @@ class SavingTrainer(Trainer):
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """As [`Trainer._push_from_checkpoint`], which copies no code beside the weights."""
         if self.is_world_process_zero():
-            custom_object_save(self.accelerator.unwrap_model(self.model), self.args.output_dir or ".")
+            custom_object_save(self._plain_model(), self.args.output_dir or ".")
         super()._push_from_checkpoint(checkpoint_folder)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """As [`Trainer._save`], without the pickled arguments: they hold `hub_token`, and loading them runs code."""
+        """As [`Trainer._save`], without the pickled arguments: they hold `hub_token`, and loading them runs code.
+
+        Adapters alone get the model's configuration beside them, without which nobody knows what their heads answer.
+        """
         super()._save(output_dir, state_dict)
-        (Path(output_dir or self.args.output_dir or ".") / "training_args.bin").unlink(missing_ok=True)
+        folder = Path(output_dir or self.args.output_dir or ".")
+        (folder / "training_args.bin").unlink(missing_ok=True)
+        if self._plain_model() is not self.accelerator.unwrap_model(self.model):
+            self.model.config.save_pretrained(folder)
+
+    def save_checkpoint(self) -> None:
+        """Save a checkpoint of where the run stands, unless there is one."""
+        checkpoint = Path(self._get_output_dir(None)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if what_is_missing(checkpoint) is not None:
+            self._save_checkpoint(self.model_wrapped, None)
+
+    def _plain_model(self) -> Any:
+        """The model itself, out of whatever wraps it, adapters too."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _question(task: Any) -> dict[str, Any]:
+    """What decides the meaning of a head's outputs, as far as it is not the default."""
+    keys = ("name", "problem_type", "labels", "target_mean", "target_std", "score_range")
+    return {key: value for key in keys if (value := getattr(task, key))}
 
 
 @contextlib.contextmanager

@@ -45,6 +45,8 @@ class TaskStopping(TrainerCallback):
     ) -> None:
         """Look at evaluations from now on: those that a user asks for before or after are none of training's."""
         self._is_training = True
+        if self._metrics and self.stopped >= set(self._metrics):  # in the run that is resumed
+            control.should_training_stop = True
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
