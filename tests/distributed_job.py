@@ -44,7 +44,7 @@ def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
         numbers["world_size"] = torch.tensor(job.args.world_size)
         save_file(kept.gradients, Path(folder) / "gradients.safetensors")
         save_file(numbers, Path(folder) / "numbers.safetensors")
-    job.accelerator.end_training()
+    job.end()
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def main(folder: str, sharding: str, per_device: str, resume: str = "") -> None:
         (Path(folder) / "losses.json").write_text(json.dumps(losses))
         (Path(folder) / "groups.json").write_text(json.dumps(groups))
         save_file(state, Path(folder) / "weights.safetensors")
-    job.accelerator.end_training()
+    job.end()
 
 
 if __name__ == "__main__":

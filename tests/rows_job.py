@@ -46,7 +46,7 @@ def main(folder: str, per_device: str, accumulation: str, resume: str) -> None:
     trainer = MultiTaskTrainer(model, args, train_dataset=datasets, data_collator=recorder, processing_class=tokenizer)
     trainer.train(resume_from_checkpoint=resume or None)
     (Path(folder) / f"rows-{args.process_index}.json").write_text(json.dumps(recorder.batches))
-    trainer.accelerator.end_training()
+    trainer.end()
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def train(folder: Path, pipe: int, slow: bool) -> int:
         job.train(resume_from_checkpoint=checkpoint)
     if not stop.interrupted and job.is_world_process_zero():
         save_file(job.model.state_dict(), folder / "final.safetensors")
-    job.accelerator.end_training()
+    job.end()
     return 128 + stop.interrupted if stop.interrupted else 0
 
 

@@ -106,7 +106,7 @@ def main(words: list[str]) -> None:
         sys.exit(f"error: {error}")
     if stop.interrupted:
         trainer.save_checkpoint()
-        trainer.accelerator.end_training()
+        trainer.end()
         if speaks:
             print(f"\nStopped. The same command with --resume_from_checkpoint goes on from {folder}")
         sys.exit(128 + stop.interrupted)
@@ -146,7 +146,7 @@ def main(words: list[str]) -> None:
         print(f"\n{describe_samples(samples)}\n\nThe model, its code and its card are in {args.output_dir}")
     if args.push_to_hub:
         trainer.push_to_hub()
-    trainer.accelerator.end_training()
+    trainer.end()
 
 
 def describe(settings: RunSettings, data: PreparedData, trainer: MultiTaskTrainer) -> RunRecord:

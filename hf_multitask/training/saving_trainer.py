@@ -1,6 +1,7 @@
 """What a Trainer writes and reads: checkpoints, the card beside them, and what of them is pushed."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, 
 
 from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside, what_is_missing
 from .output_folder import write_errors_explained
+
+GRACE = 0.5
+"""Seconds without Python's lock in which a process group's thread frees what it holds; it needs some milliseconds."""
 
 
 class SavingTrainer(Trainer):
@@ -142,6 +146,17 @@ class SavingTrainer(Trainer):
         checkpoint = Path(self._get_output_dir(None)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if what_is_missing(checkpoint) is not None:
             self._save_checkpoint(self.model_wrapped, None)
+
+    def end(self) -> None:
+        """Finish the trackers and leave the process group; call it once, at the very end of a script.
+
+        torch frees a gloo group with Python's lock held, and waits there for the group's own thread, which may want
+        that lock to free the tensors of the last collective: both then wait for ever. So the thread goes first.
+        """
+        if self.args.world_size > 1:
+            self.accelerator.wait_for_everyone()
+            time.sleep(GRACE)
+        self.accelerator.end_training()
 
     def _plain_model(self) -> Any:
         """The model itself, out of whatever wraps it, adapters too."""
