@@ -102,7 +102,7 @@ def _mark_best(axes: Axes, steps: Sequence[int], values: Sequence[float], higher
         return
     best = (max if higher_is_better else min)(numbers, key=values.__getitem__)
     axes.plot(steps[best], values[best], "o", color=ORANGE, markersize=8, fillstyle="none")
-    axes.margins(y=0.2)
+    axes.margins(x=0.1, y=0.2)  # room for the number, also where the best value is the first or the last
     offset, side = (7, "bottom") if higher_is_better else (-7, "top")
     where: dict[str, Any] = {"xytext": (0, offset), "textcoords": "offset points", "ha": "center", "va": side}
     axes.annotate(f"{values[best]:.3f}", (steps[best], values[best]), fontsize=8, **where)
