@@ -18,7 +18,7 @@ CARDS = Path(__file__).parents[1] / "model_cards"
 
 
 def render(run, figures=()):
-    return render_model_card(run, CARDS / "template.md", figures)
+    return render_model_card(run, figures)
 
 
 def tables(text):

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "training": {"modeling", "data", "evaluation", "settings", "tables"},
     "publishing": {"modeling", "tables"},
     "prediction": {"modeling"},
+    "commands": {"modeling", "settings", "data", "evaluation", "training", "publishing", "backbones", "prediction"},
     "backbones": set(),
     "tables": set(),
 }

@@ -14,16 +14,18 @@ from .result_tables import SPLITS, calibration_table, class_table, describe_scor
 from .run_record import LOSS, RunRecord
 from .samples import describe_samples
 
+TEMPLATE = Path(__file__).with_name("template.md")
+"""Of Jinja; it gets `record`, `tables`, `classes`, `curves` and, as `card_data`, the header."""
+
 TASK_TYPES = {"token_classification": "token-classification", "similarity": "sentence-similarity"}
 """Kind of task -> the Hub's word for it; that of all others is text-classification, of regressions too."""
 
 
-def render_model_card(record: RunRecord, template: Path, figures: Sequence[Illustration] = ()) -> str:
+def render_model_card(record: RunRecord, figures: Sequence[Illustration] = ()) -> str:
     """The Markdown text of the card, with the scores as a `model-index` in its YAML header.
 
     Args:
         record: The finished run.
-        template: A Jinja template; it gets `record`, `tables`, `classes`, `curves` and, as `card_data`, the header.
         figures: The pictures that [`write_figures`] has written beside the card.
     """
     types = list(dict.fromkeys(_task_type(task.problem_type) for task in record.tasks))
@@ -37,7 +39,7 @@ def render_model_card(record: RunRecord, template: Path, figures: Sequence[Illus
     )
     card = ModelCard.from_template(
         data,
-        template_str=template.read_text(encoding="utf-8"),
+        template_str=TEMPLATE.read_text(encoding="utf-8"),
         record=record,
         kinds={task.problem_type for task in record.tasks},
         tables={name: html.escape(table, quote=False) for name, table in _tables(record).items()},

@@ -22,12 +22,12 @@ FREE_TEXT = (
 """Flags whose values are taken as they stand: paths, names and sentences may look like YAML and are not."""
 
 
-def parse_command_line(words: Sequence[str], default: Path, training_keys: Collection[str]) -> RunSettings:
+def parse_command_line(words: Sequence[str], default: Path | None, training_keys: Collection[str]) -> RunSettings:
     """The settings of a run.
 
     Args:
         words: Maybe the path of a configuration file, then flags (see `apply_flags`).
-        default: The configuration file to use where `words` name none.
+        default: The configuration file to use where `words` name none, if there is one.
         training_keys: The keys that `training` may have.
 
     Raises:
@@ -35,6 +35,8 @@ def parse_command_line(words: Sequence[str], default: Path, training_keys: Colle
     """
     has_path = bool(words) and not words[0].startswith("--")
     path = Path(words[0]) if has_path else default
+    if path is None:
+        raise ValueError("The command line must begin with a configuration file, found none. Write: train CONFIG.yaml")
     config = apply_flags(read_yaml(path), words[1:] if has_path else words, training_keys)
     return RunSettings.from_dict(config, folder=path.resolve().parent)
 

@@ -1,0 +1,57 @@
+"""A run as the plain record that its report and its card are written from."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from ..backbones import published_name
+from ..evaluation.metric import Metric
+from ..evaluation.registry import metrics_of
+from ..modeling.task import Task
+from ..publishing.run_record import ReportedMetric, RunRecord
+from ..training.loading import train_batches
+from .run import Run
+
+TOLD_ARGUMENTS = ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "optim")
+TOLD_ARGUMENTS += ("lr_scheduler_type", "warmup_steps", "layer_decay", "embeddings_lr_scale", "bf16", "seed")
+
+
+def describe_run(run: Run) -> RunRecord:
+    """The record of a run that is about to start."""
+    settings, data, trainer = run.settings, run.data, run.trainer
+    mixture: Any = trainer.train_dataset
+    args = trainer.args
+    epochs = args.num_train_epochs if data.streams else train_batches(mixture, args).num_epochs
+    several = len(data.splits["train"]) > 1
+    return RunRecord(
+        name=run.folder.resolve().name,
+        base_model=published_name(settings.backbone),
+        pooling=settings.pooling,
+        max_length=settings.max_length,
+        tasks=data.tasks,
+        metrics={task.name: _reported(task) for task in data.tasks},
+        label_counts={split: data.label_counts(split) for split in data.splits},
+        target_summaries={split: data.number_summaries(split) for split in data.splits},
+        sizes=data.sizes(),
+        sources={name: Path(dataset.path).name for name, dataset in settings.datasets.items()},
+        skipped_rows=len(data.skipped),
+        adapters=settings.lora is not None and not settings.lora.merge,
+        mixing=settings.mixing.strategy if several else "",
+        epoch_rows=[mixture.shares(epoch, epochs) for epoch in range(math.ceil(epochs))]
+        if several and not data.streams
+        else [],
+        groups=[
+            (group["name"], sum(p.numel() for p in group["params"]), group["lr"], group["weight_decay"])
+            for group in trainer.parameter_groups()
+        ],
+        arguments={name: args.to_dict()[name] for name in TOLD_ARGUMENTS},
+    )
+
+
+def _reported(task: Task) -> list[ReportedMetric]:
+    return [
+        ReportedMetric(metric.name, metric.title, metric.higher_is_better)
+        if isinstance(metric, Metric)
+        else ReportedMetric(metric.name, metric.name, None)
+        for metric in metrics_of(task)
+    ]

@@ -1,0 +1,92 @@
+"""One training run, all its input checked and all its parts built."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase, set_seed
+from transformers.trainer_utils import IntervalStrategy
+
+from ..backbones import resolve_backbone
+from ..data.mixing import Mixture, mix
+from ..data.preparation import PreparedData, prepare
+from ..data.streaming import StreamedMixture
+from ..data.tokenization import load_tokenizer
+from ..modeling.modeling_multitask import MultiTaskModel
+from ..settings.command_line import parse_command_line
+from ..settings.run_settings import RunSettings
+from ..training.adapters import add_lora
+from ..training.argument_parser import argument_names, parse_arguments
+from ..training.output_folder import claim_output_folder
+from ..training.threads import use_all_cores
+from ..training.trainer import MultiTaskTrainer
+
+EVALUATED = {"validation": "eval", "test": "test"}
+"""Split -> the prefix of its results, Hugging Face's."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that can start.
+
+    Args:
+        settings: What it was told.
+        data: Its rows, mapped to targets.
+        tokenizer: The backbone's.
+        trainer: With the model and the training rows.
+        evaluated: Per split that is scored, its rows.
+        checkpoint: The checkpoint it continues from, if it does.
+    """
+
+    settings: RunSettings
+    data: PreparedData
+    tokenizer: PreTrainedTokenizerBase
+    trainer: MultiTaskTrainer
+    evaluated: dict[str, Any]
+    checkpoint: str | None
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes."""
+        return Path(str(self.trainer.args.output_dir))
+
+
+def set_up(words: Sequence[str], default: Path | None) -> Run:
+    """The run that the words of a command line describe; whatever is wrong with its input is found here.
+
+    Args:
+        words: Maybe the path of a configuration file, then flags.
+        default: The configuration file to use where `words` name none.
+
+    Raises:
+        ValueError: Something in the configuration, the data or the output folder cannot be.
+        OSError: Something cannot be read or written.
+        ImportError: A package is missing.
+    """
+    settings = parse_command_line(words, default, argument_names())
+    args = parse_arguments({"eval_strategy": "epoch", "save_strategy": "epoch", **settings.training})
+    use_all_cores(args)
+    with args.main_process_first(desc="preparing the data"):
+        data = prepare(settings)
+        backbone = resolve_backbone(settings.backbone)
+        tokenizer = load_tokenizer(backbone)
+        splits = data.tokenized(tokenizer, settings.max_length)
+    evaluated = {split: mix(list(splits[split].values())) for split in EVALUATED if split in splits}
+    if "validation" not in evaluated and "eval_strategy" not in settings.training:
+        args.eval_strategy = IntervalStrategy.NO
+    set_seed(args.seed)  # the heads' first values too are a function of the seed
+    train: Any = Mixture(splits["train"], settings.mixing)
+    if data.streams:
+        train = StreamedMixture(splits["train"], data.streams, settings.mixing, tokenizer, settings.max_length)
+    model = MultiTaskModel.from_backbone(backbone, tasks=data.tasks, pooling=settings.pooling)
+    trainer = MultiTaskTrainer(
+        model if settings.lora is None else add_lora(model, settings.lora),
+        args,
+        processing_class=tokenizer,
+        train_dataset=train,
+        eval_dataset=evaluated.get("validation"),
+    )
+    with args.main_process_first(desc="claiming the output folder"):
+        checkpoint = claim_output_folder(args, settings.overwrite_output_dir)  # last: it may move an earlier run
+    return Run(settings, data, tokenizer, trainer, evaluated, checkpoint)

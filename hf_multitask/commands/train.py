@@ -1,0 +1,108 @@
+"""From a configuration file to a checkpoint with its card: set up, learn, score, save, describe."""
+
+import dataclasses
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data.skipped_rows import write_skipped_rows
+from ..evaluation.calibration import Calibration
+from ..evaluation.findings import find
+from ..prediction import predict
+from ..publishing.figures import write_figures
+from ..publishing.model_card import render_model_card
+from ..publishing.report import describe_data
+from ..publishing.result_tables import describe_scores
+from ..publishing.run_record import RunRecord
+from ..publishing.samples import describe_samples
+from ..training.adapters import merge
+from ..training.interruption import StopOnSignal
+from .description import describe_run
+from .run import EVALUATED, Run, set_up
+
+SAMPLES = 4
+"""Of so many texts the answers are shown, where the configuration names none."""
+
+
+def train(words: Sequence[str], default: Path | None = None) -> None:
+    """Do what a command line says; see [`set_up`] for its words. Ends the process with a message where it cannot."""
+    try:
+        run = set_up(words, default)
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"error: {error}")
+    record, trainer = describe_run(run), run.trainer
+    speaks = trainer.is_world_process_zero()
+    if speaks:
+        logging.basicConfig(format="\n%(message)s\n")
+        logging.getLogger("hf_multitask").setLevel(logging.INFO)
+        write_skipped_rows(run.data.skipped, run.folder)
+        print(describe_data(record))
+
+    results = {"train": _learn(run, speaks)}
+    calibration: dict[str, Calibration] = {}
+    if run.settings.calibrate and "validation" in run.evaluated:
+        calibration = trainer.calibrate(run.evaluated["validation"])
+    prediction: Any = None
+    for split, rows in run.evaluated.items():
+        prediction = trainer.predict(rows, metric_key_prefix=EVALUATED[split])
+        results[EVALUATED[split]] = prediction.metrics
+    if run.settings.lora is not None and run.settings.lora.merge:
+        trainer.model = merge(trainer.model)
+    trainer.save_model(str(run.folder), _internal_call=True)  # pushed below, with its card
+    trainer.save_state()
+    for prefix, metrics in results.items():
+        trainer.save_metrics(prefix, metrics)
+
+    samples = _answer_samples(run)
+    if speaks:
+        tasks = trainer.model.config.tasks
+        if prediction is not None:  # of the last split: the test, where there is one
+            found = find(tasks, prediction.predictions, prediction.label_ids, run.settings.confidence_intervals)
+            record = dataclasses.replace(record, **dataclasses.asdict(found))
+        record = dataclasses.replace(
+            record,
+            tasks=tasks,
+            results=results,
+            samples=samples,
+            log_history=trainer.state.log_history,
+            calibration={task: dataclasses.asdict(found) for task, found in calibration.items()},
+        )
+        _publish(record, run.folder)
+    if trainer.args.push_to_hub:
+        trainer.push_to_hub()
+    trainer.end()
+
+
+def _learn(run: Run, speaks: bool) -> dict[str, float]:
+    """Train, and what that measured; a signal ends the process with a checkpoint."""
+    try:
+        with StopOnSignal() as stop:
+            run.trainer.add_callback(stop)
+            metrics: dict[str, float] = run.trainer.train(resume_from_checkpoint=run.checkpoint).metrics
+    except (ValueError, FloatingPointError, OSError) as error:
+        sys.exit(f"error: {error}")
+    if stop.interrupted:
+        run.trainer.save_checkpoint()
+        run.trainer.end()
+        if speaks:
+            print(f"\nStopped. The same command with --resume_from_checkpoint goes on from {run.folder}")
+        sys.exit(128 + stop.interrupted)
+    return metrics
+
+
+def _answer_samples(run: Run) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Texts, the configuration's or the first of the last split, with the answers of every task."""
+    split = next(name for name in ("test", "validation", "train") if name in run.data.splits)
+    texts = [(text,) for text in run.settings.sample_texts or ()] or run.data.first_texts(split, SAMPLES)
+    return list(zip(texts, predict(run.trainer.model, run.tokenizer, texts, run.settings.max_length), strict=True))
+
+
+def _publish(record: RunRecord, folder: Path) -> None:
+    """Write the card and its figures, and tell the scores and the samples."""
+    figures = write_figures(record, folder)
+    (folder / "README.md").write_text(render_model_card(record, figures), encoding="utf-8")
+    if record.last_split in record.results:
+        print(f"\n{describe_scores(record, record.last_split)}")
+    print(f"\n{describe_samples(record.samples)}\n\nThe model, its code and its card are in {folder}")
