@@ -12,8 +12,19 @@ from ..publishing.run_record import ReportedMetric, RunRecord
 from ..training.loading import train_batches
 from .run import Run
 
-TOLD_ARGUMENTS = ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "optim")
-TOLD_ARGUMENTS += ("lr_scheduler_type", "warmup_steps", "layer_decay", "embeddings_lr_scale", "bf16", "seed")
+TOLD_ARGUMENTS = (
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "optim",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "layer_decay",
+    "embeddings_lr_scale",
+    "bf16",
+    "seed",
+)
+"""Those of the training arguments that a card tells."""
 
 
 def describe_run(run: Run) -> RunRecord:
@@ -33,7 +44,7 @@ def describe_run(run: Run) -> RunRecord:
         label_counts={split: data.label_counts(split) for split in data.splits},
         target_summaries={split: data.number_summaries(split) for split in data.splits},
         sizes=data.sizes(),
-        sources={name: Path(dataset.path).name for name, dataset in settings.datasets.items()},
+        sources={name: Path(dataset.path or name).name for name, dataset in settings.datasets.items()},
         skipped_rows=len(data.skipped),
         adapters=settings.lora is not None and not settings.lora.merge,
         mixing=settings.mixing.strategy if several else "",
