@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from ..modeling.task import Task
+from .samples import Sample
 
 
 class ReportedMetric(NamedTuple):
@@ -58,7 +59,7 @@ class RunRecord:
             on the same split.
         adapters: Whether the folder holds adapters and heads alone.
         log_history: The Trainer's log, a mapping per line.
-        samples: Texts or pairs with the answers of every task, as `prediction.predict` gives them.
+        samples: Texts or pairs, each with the pipeline's answers and with the likeliest labels.
     """
 
     name: str
@@ -83,7 +84,7 @@ class RunRecord:
     per_class: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     adapters: bool = False
     log_history: Sequence[Mapping[str, Any]] = ()
-    samples: Sequence[tuple[tuple[str, ...], Mapping[str, Mapping[str, Any]]]] = ()
+    samples: Sequence[Sample] = ()
 
     @property
     def versions(self) -> dict[str, str]:
