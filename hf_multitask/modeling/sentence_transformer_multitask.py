@@ -63,6 +63,10 @@ class MultiTaskTransformer(InputModule):  # type: ignore[misc]
         """Token ids of the texts, each behind the prompt."""
         return dict(tokenize(self.tokenizer, [[(prompt or "") + text for text in inputs]], "pt"))
 
+    def tokenize(self, texts: list[str], **kwargs: Any) -> dict[str, Any]:
+        """As [`preprocess`]; its name before sentence-transformers 6."""
+        return self.preprocess(texts, **kwargs)
+
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """`features` with the `sentence_embedding` (B, D)."""
         names = ("input_ids", "attention_mask", "token_type_ids")
