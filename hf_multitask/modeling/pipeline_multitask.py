@@ -19,7 +19,7 @@ class MultiTaskPipeline(Pipeline):
     """Answers every task of a [`MultiTaskModel`] for texts and pairs of texts.
 
     `pipeline(model=folder_or_id, trust_remote_code=True)` makes one, so does
-    `MultiTaskPipeline(model=model, tokenizer=tokenizer)`. Called with a text it returns a mapping from tasks to answers
+    `MultiTaskPipeline(model)`. Called with a text it returns a mapping from tasks to answers
     (see [`answer_texts`]), with a list of texts a list of these. Anything else that can be iterated over, such as a
     generator or a column of a data set, is answered as a stream, in its order, while it is read.
 
@@ -29,7 +29,7 @@ class MultiTaskPipeline(Pipeline):
 
     Args:
         model: The model.
-        tokenizer: Its tokenizer.
+        tokenizer: Its tokenizer; by default the one that the model knows.
         tasks: Names of the tasks to answer, here or in a call; all by default.
         top_k: How many labels to tell, here or in a call: 1 tells what was decided, `None` tells all labels.
         batch_size: Texts of a batch, here or in a call. Texts of similar length are read together.
@@ -42,8 +42,9 @@ class MultiTaskPipeline(Pipeline):
     _load_feature_extractor: Any = False
     tokenizer: Any
 
-    def __init__(self, *args: Any, batch_size: int = 32, **kwargs: Any) -> None:
-        super().__init__(*args, batch_size=batch_size, **kwargs)
+    def __init__(self, model: Any, tokenizer: Any = None, batch_size: int = 32, **kwargs: Any) -> None:
+        tokenizer = model.tokenizer if tokenizer is None else tokenizer
+        super().__init__(model=model, tokenizer=tokenizer, batch_size=batch_size, **kwargs)
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """The answers to a text, to each of a list of texts, or to a stream of texts as a stream.
