@@ -190,6 +190,15 @@ def test_one_language_or_several_are_a_list_of_codes(language, codes):
     assert settings(language=language, license="Apache-2.0").languages == codes
 
 
+def test_a_path_that_is_no_file_or_folder_is_a_hub_id(tmp_path):
+    (tmp_path / "someone").mkdir()
+    (tmp_path / "someone" / "news").touch()
+    dataset = settings(datasets=news(path="someone/news")).datasets["news"]
+    assert dataset.hub_id(tmp_path) is None
+    assert dataset.hub_id(tmp_path / "someone") == "someone/news"
+    assert settings(datasets={"news": {"text": "a", "targets": {"b": "b"}}}).datasets["news"].hub_id(tmp_path) is None
+
+
 def test_mixing_is_a_strategy_or_its_settings():
     named = settings(mixing="uniform")
     assert named.mixing == settings(mixing={"strategy": "uniform"}).mixing == MixingSettings(strategy="uniform")
