@@ -175,8 +175,8 @@ def test_the_first_screen_says_what_each_task_tells_and_how_well(card):
         arrow = "↑" if metric.higher_is_better else "↓"
         value = run.results["test"][f"test_{task.name}_{metric.name}"]
         assert shown[f"**{task.name}**"]["score, test"] == f"{metric.title} {arrow} {value:.4f} [{low:.4f}, {high:.4f}]"
-        assert shown[f"**{task.name}**"]["tells"] == written(task.description)
-    assert {name.strip("*"): row["answer"] for name, row in shown.items() if "answer" in row} == {
+        assert shown[f"**{task.name}**"]["what it tells"] == written(task.description)
+    assert {name.strip("*"): row["answers"] for name, row in shown.items() if "answers" in row} == {
         "topic": "News, Opinion, a\\|b,  &lt;c&gt;",
         "mood": "n, p",
         "stars": "in order: 1, 2, 3",
@@ -189,9 +189,9 @@ def test_the_first_screen_says_what_each_task_tells_and_how_well(card):
 
 def test_the_first_screen_names_a_metric_that_all_tasks_share_once():
     run = record(tasks=TASKS[1:3])
-    assert set(tables(render(run))["task"]["**mood**"]) == {"answer", "Macro F1 ↑, test"}
+    assert set(tables(render(run))["task"]["**mood**"]) == {"answers", "Macro F1 ↑, test"}
     assert set(tables(render(record(tasks=TASKS[1:3], results={})))["task"]["**mood**"]) == {
-        "answer",
+        "answers",
         "Macro F1 ↑, validation",
     }
 
@@ -242,7 +242,7 @@ def test_a_task_with_many_labels_is_told_by_its_top_labels_and_by_links():
     told = {row.removeprefix("fine: "): int(cells["train"]) for row, cells in rows["labelled"].items()}
     assert told.pop("10 more") == sum(counts[label] for label in labels[:10])
     assert told == {label: counts[label] for label in labels[10:]}
-    assert rows["task"]["**fine**"]["answer"].endswith("label_9, 10 more")
+    assert rows["task"]["**fine**"]["answers"].endswith("label_5, 14 more")
 
 
 def test_labels_too_many_to_list_are_counted_by_their_number():

@@ -66,6 +66,8 @@ def test_what_was_fitted_or_chosen_on_the_validation_split_is_told():
     assert "Temperatures and thresholds (of flags) were fitted" in limits()
     assert "fitted" not in limits(calibration={})
     assert "Not calibrated: the probabilities of mood, stars and places." in limits()
+    before = [Task(name="mood", labels=("n", "p"), temperature=1.5)]
+    assert "Not calibrated" not in limits(tasks=before)
     assert "by them the checkpoint was chosen" in limits(chosen_by="average")
     assert "by them the checkpoint was chosen" not in limits()
 
@@ -79,4 +81,10 @@ def test_tasks_of_pairs_and_of_some_datasets_are_told():
 
 
 def test_how_much_of_a_text_is_read_is_told():
-    assert "at most 64 tokens are read" in limits()
+    assert "At most 64 tokens of a text are read, of a pair that is read together of both." in limits()
+    assert "At most 64 tokens of a text are read. " in limits(pair_tasks=[])
+
+
+def test_where_the_texts_came_from_is_told():
+    assert "trained on news_folder and someone/films, and scored on texts from there" in limits()
+    assert "scored" not in limits(results={})

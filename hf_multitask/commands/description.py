@@ -22,7 +22,6 @@ TOLD_ARGUMENTS = (
     "warmup_steps",
     "layer_decay",
     "embeddings_lr_scale",
-    "bf16",
     "seed",
 )
 """Those of the training arguments that a card tells."""

@@ -151,10 +151,3 @@ def _short(value: Any) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
-
-
-def first_labels(labels: Sequence[str]) -> str:
-    """The first labels, and how many more there are."""
-    told = labels if len(labels) <= MOST_LABELS + 1 else labels[:MOST_LABELS]
-    more = [f"{len(labels) - len(told)} more"] if len(told) < len(labels) else []
-    return ", ".join([*told, *more])

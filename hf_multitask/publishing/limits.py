@@ -21,18 +21,21 @@ def describe_limits(record: RunRecord) -> list[str]:
 
 
 def _of_texts(record: RunRecord) -> Iterator[str]:
+    sources = _listed([record.sources[name] for name in record.sizes])
+    scored = ", and scored on texts from there" if record.last_split in record.results else ""
     yield (
-        f"It was trained on {_listed(list(record.sizes))}, and all scores are of texts from there. It answers other "
-        "kinds of text and other languages too, and as confidently; how well, nothing here tells."
+        f"It was trained on {sources}{scored}. It answers other kinds of text and other languages as confidently; how "
+        "well, nothing here tells."
     )
     if any(set(names) != set(record.sizes) for names in record.task_datasets.values()):
         yield (
-            "Not every task was trained on every dataset (see Data). How well a task does on the texts of the others "
-            "was not measured."
+            "Not every task was trained on every dataset (see [Data](#data)). How well a task does on the texts of the "
+            "others was not measured."
         )
     if record.pair_tasks:
         yield f"Trained on pairs of texts alone, and of no meaning for a single text: {_listed(record.pair_tasks)}."
-    yield f"Of a text, or of the two of a pair that are read together, at most {record.max_length} tokens are read."
+    of_pairs = ", of a pair that is read together of both" if record.pair_tasks else ""
+    yield f"At most {record.max_length} tokens of a text are read{of_pairs}. The rest is cut off."
 
 
 def _of_labels(record: RunRecord) -> Iterator[str]:
@@ -83,7 +86,10 @@ def _of_scores(record: RunRecord) -> Iterator[str]:
     guessed = [
         task.name
         for task in record.tasks
-        if task.labels and task.problem_type != "regression" and task.name not in record.calibration
+        if task.labels
+        and task.problem_type != "regression"
+        and task.temperature == 1
+        and task.name not in record.calibration
     ]
     if guessed:
         yield f"Not calibrated: the probabilities of {_listed(guessed)}."

@@ -61,8 +61,8 @@ def _link(name: str, hub_folder: str | None) -> str:
 
 
 def _example(record: RunRecord) -> str:
-    """What to call the model with, in Python: a pair where some task reads nothing else."""
-    if record.pair_tasks or any(not task.has_head for task in record.tasks):
+    """What to call the model with, in Python: a pair where no task was trained on single texts."""
+    if all(task.name in record.pair_tasks for task in record.tasks):
         return '{"text": "A sentence to read.", "text_pair": "Another sentence."}'
     return '"A sentence to read."'
 
