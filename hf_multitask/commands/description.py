@@ -42,9 +42,9 @@ def describe_run(run: Run) -> RunRecord:
     return RunRecord(
         name=run.folder.resolve().name,
         base_model=published_name(settings.backbone),
-        base_model_is_local=Path(settings.backbone).exists(),
-        pooling=settings.pooling,
-        max_length=settings.max_length,
+        base_model_on_hub=not Path(settings.backbone).exists(),
+        pooling=trainer.model.config.pooling,
+        max_length=run.tokenizer.model_max_length,
         tasks=data.tasks,
         metrics={task.name: _reported(task) for task in data.tasks},
         label_counts={split: data.label_counts(split) for split in data.splits},
