@@ -137,6 +137,8 @@ def test_the_card_has_a_row_of_each_depth_with_its_parameters_rate_and_decays(ca
         "layers.0": {"parameters": "1,290", "learning rate": "1e-05", "weight decay": "0.01 (0 for 56)"},
         "heads": {"parameters": "4", "learning rate": "0.0001", "weight decay": "0"},
     }
+    alike = tables(render(record(groups=[("heads", 1, 1e-4, 0.0), ("heads", 2, 1e-4, 0.0)])))["group"]["heads"]
+    assert alike["parameters"] == "3"
 
 
 def test_the_card_has_the_arguments_and_what_the_run_stood_on():
@@ -190,10 +192,9 @@ def test_the_first_screen_says_what_each_task_tells_and_how_well(card):
 def test_the_first_screen_names_a_metric_that_all_tasks_share_once():
     run = record(tasks=TASKS[1:3])
     assert set(tables(render(run))["task"]["**mood**"]) == {"answers", "Macro F1 ↑, test"}
-    assert set(tables(render(record(tasks=TASKS[1:3], results={})))["task"]["**mood**"]) == {
-        "answers",
-        "Macro F1 ↑, validation",
-    }
+    validation = record(tasks=TASKS[1:3], results={"eval": record().results["eval"]})
+    assert set(tables(render(validation))["task"]["**mood**"]) == {"answers", "Macro F1 ↑, validation"}
+    assert set(tables(render(record(tasks=TASKS[1:3], results={})))["task"]["**mood**"]) == {"answers"}
 
 
 def test_the_first_screen_has_the_facts_of_the_model():
@@ -275,25 +276,36 @@ def test_a_run_without_any_evaluation_has_a_card_too():
         assert absent not in text
 
 
-def test_the_card_of_an_intermediate_checkpoint_has_the_last_evaluation_of_the_log_and_says_so():
-    bare = {"results": {}, "intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "samples": []}
-    run = record(**bare)
-    text = render(run)
-    assert "**Not finished:** this card was written at step 6 (epoch 2.00), before training ended." in text
-    last = run.log_history[-1]
+def test_the_card_of_a_run_under_way_has_the_scores_so_far_and_says_that_it_is():
+    bare = {"intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "samples": []}
+    scores = record().results["eval"]
+    text = render(record(**bare, results={"eval": scores}, unfinished="step 3 of 6"))
+    assert "**Training is under way**: this is step 3 of 6." in text
     for task in TASKS:
-        metric = METRICS[task.name][0]
-        score = f"{last[f'eval_{task.name}_{metric.name}']:.4f}"
-        (header,) = (name for name in tables(text)["validation scores"][task.name] if metric.title in name)
-        assert tables(text)["validation scores"][task.name][header] == score
+        score = f"{scores[f'eval_{task.name}_{METRICS[task.name][0].name}']:.4f}"
         assert tables(text)["task"][f"**{task.name}**"]["score, validation"].endswith(score)
-    assert "test split" in text.partition("## Limits")[2].partition("## ")[0]
     assert {result.dataset_split for result in ModelCard(text).data.eval_results} == {"validation"}
-    assert "Time" not in text
+    assert "Time: " not in text
+    assert "under way" not in render(record())
 
 
-def test_the_card_of_a_run_that_has_ended_does_not_say_that_it_has_not():
-    assert "Not finished" not in render(record())
+def test_a_run_with_a_log_alone_has_a_card_with_its_curves():
+    bare = {"results": {}, "intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "samples": []}
+    text = render(record(**bare), [Illustration("Loss", "figures/losses.png")])
+    assert "nothing was evaluated" in text
+    assert "![Loss](figures/losses.png)" in text
+    assert "model-index" not in text
+
+
+def test_a_run_of_which_next_to_nothing_is_known_has_a_card_without_gaps():
+    unknown = {"label_counts": {}, "target_summaries": {}, "sizes": {}, "sources": {"data": "unknown"}, "groups": []}
+    unknown |= {"hub_datasets": [], "task_datasets": {}, "pair_tasks": [], "embedding_size": 0, "parameters": 0}
+    unknown |= {"machine": None, "max_length": 0, "epoch_rows": [], "arguments": {}, "mixing": "", "languages": []}
+    text = render(record(**unknown, base_model="bert"))
+    for absent in ("unknown\n", "Trained on", "at most 0", "`max_length`", "Layer-wise", "rows of", "Hardware"):
+        assert absent not in text.partition("\n# run")[2]
+    assert "texts that this card cannot name" in text
+    compile(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1], "card", "exec")
 
 
 def test_a_run_with_a_validation_split_alone_shows_its_scores_at_once():

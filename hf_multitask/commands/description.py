@@ -42,7 +42,7 @@ def describe_run(run: Run) -> RunRecord:
     return RunRecord(
         name=run.folder.resolve().name,
         base_model=published_name(settings.backbone),
-        base_model_is_local=Path(settings.backbone).exists(),
+        base_model_on_hub=not Path(settings.backbone).exists(),
         pooling=trainer.model.config.pooling,
         max_length=run.tokenizer.model_max_length,
         tasks=data.tasks,
