@@ -5,26 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ..backbones import published_name
-from ..evaluation.metric import Metric
-from ..evaluation.registry import metrics_of
-from ..modeling.task import Task
-from ..publishing.run_record import ReportedMetric, RunRecord
+from ..publishing.run_record import RunRecord
+from ..training.description import reported_metrics, told_arguments
 from ..training.loading import train_batches
 from .run import Run
-
-TOLD_ARGUMENTS = (
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "optim",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "layer_decay",
-    "embeddings_lr_scale",
-    "bf16",
-    "seed",
-)
-"""Those of the training arguments that a card tells."""
 
 
 def describe_run(run: Run) -> RunRecord:
@@ -40,7 +24,7 @@ def describe_run(run: Run) -> RunRecord:
         pooling=settings.pooling,
         max_length=settings.max_length,
         tasks=data.tasks,
-        metrics={task.name: _reported(task) for task in data.tasks},
+        metrics={task.name: reported_metrics(task) for task in data.tasks},
         label_counts={split: data.label_counts(split) for split in data.splits},
         target_summaries={split: data.number_summaries(split) for split in data.splits},
         sizes=data.sizes(),
@@ -55,14 +39,5 @@ def describe_run(run: Run) -> RunRecord:
             (group["name"], sum(p.numel() for p in group["params"]), group["lr"], group["weight_decay"])
             for group in trainer.parameter_groups()
         ],
-        arguments={name: args.to_dict()[name] for name in TOLD_ARGUMENTS},
+        arguments=told_arguments(trainer),
     )
-
-
-def _reported(task: Task) -> list[ReportedMetric]:
-    return [
-        ReportedMetric(metric.name, metric.title, metric.higher_is_better)
-        if isinstance(metric, Metric)
-        else ReportedMetric(metric.name, metric.name, None)
-        for metric in metrics_of(task)
-    ]

@@ -16,6 +16,7 @@ from .backbone import auto_class, freeze_unused_modules
 from .configuration_multitask import MultiTaskConfig
 from .decoding import decide, probabilities
 from .heads import build_head
+from .hub import HubModel
 from .losses import task_losses, total_loss
 from .pairs import pair_logits, stack_texts
 from .pooling import pool
@@ -44,7 +45,7 @@ class MultiTaskOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class MultiTaskModel(PreTrainedModel):
+class MultiTaskModel(HubModel):
     """One encoder, one sentence embedding, one head per task.
 
     Args:
@@ -247,6 +248,7 @@ class MultiTaskModel(PreTrainedModel):
             task: A mapping with at least 'name' and 'labels', or a `Task`.
         """
         self.config.tasks = parse_tasks([*self.config.tasks, task])
+        self.card = ""  # that of where it came from tells other tasks
         new_task = self.config.tasks[-1]
         if not new_task.has_head:
             return
@@ -263,6 +265,7 @@ class MultiTaskModel(PreTrainedModel):
         removed = self.config.task(name)
         remaining = [task for task in self.config.tasks if task is not removed]
         self.config.tasks = parse_tasks(remaining)
+        self.card = ""
         if name in self.heads:
             del self.heads[name]
 

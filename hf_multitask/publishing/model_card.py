@@ -4,15 +4,17 @@ import html
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from . import data_tables
-from .figures import Illustration
 from .result_tables import SPLITS, calibration_table, class_table, describe_scores, threshold_tables
 from .run_record import LOSS, RunRecord
 from .samples import describe_samples
+
+if TYPE_CHECKING:
+    from .figures import Illustration  # with it matplotlib, which a card needs not wait for
 
 TEMPLATE = Path(__file__).with_name("template.md")
 """Of Jinja; it gets `record`, `tables`, `classes`, `curves` and, as `card_data`, the header."""
@@ -21,7 +23,7 @@ TASK_TYPES = {"token_classification": "token-classification", "similarity": "sen
 """Kind of task -> the Hub's word for it; that of all others is text-classification, of regressions too."""
 
 
-def render_model_card(record: RunRecord, figures: Sequence[Illustration] = ()) -> str:
+def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ()) -> str:
     """The Markdown text of the card, with the scores as a `model-index` in its YAML header.
 
     Args:
@@ -91,7 +93,7 @@ def _tables(record: RunRecord) -> dict[str, str]:
     return tables | {split: describe_scores(record, split) for split in ("eval", "test") if split in record.results}
 
 
-def _classes(record: RunRecord, figures: Sequence[Illustration]) -> list[dict[str, Any]]:
+def _classes(record: RunRecord, figures: "Sequence[Illustration]") -> list[dict[str, Any]]:
     """Per task with something to show of its labels, its table (of not too many labels) and its figures."""
     found = []
     for task in record.tasks:

@@ -31,7 +31,7 @@ LOSS = ReportedMetric("loss", "Loss", False)
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A run, about to start (without results and what follows them) or finished.
+    """A run, about to start (without results and what follows them), under way or finished.
 
     Args:
         name: The model's name.
@@ -56,6 +56,7 @@ class RunRecord:
             (columns), on the last split that was scored.
         per_class: Per task with labels, and label (or type of entity), its `precision`, `recall`, `f1` and `support`,
             on the same split.
+        unfinished: Where training stands, in words; empty when it has ended.
         adapters: Whether the folder holds adapters and heads alone.
         log_history: The Trainer's log, a mapping per line.
         samples: Texts or pairs with the answers of every task, as `prediction.predict` gives them.
@@ -81,6 +82,7 @@ class RunRecord:
     calibration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     confusion: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
     per_class: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    unfinished: str = ""
     adapters: bool = False
     log_history: Sequence[Mapping[str, Any]] = ()
     samples: Sequence[tuple[tuple[str, ...], Mapping[str, Mapping[str, Any]]]] = ()
