@@ -99,12 +99,20 @@ def record(**overrides) -> RunRecord:
             (
                 ("a text", "another"),
                 {
-                    "topic": {"label": "News", "probabilities": {"News": 0.875, "Opinion": 0.125}},
-                    "stars": {"label": "2", "probabilities": {"1": 0.375, "2": 0.25, "3": 0.375}},
-                    "flags": {"labels": ["rude"], "probabilities": {"spam": 0.125, "rude": 0.75}},
-                    "places": {"words": [{"word": "Rome", "start": 0, "end": 4, "label": "B-LOC", "probability": 0.5}]},
-                    "length": {"value": 30.25},
-                    "alike": {"cosine": 0.4375},
+                    "topic": {"label": "News", "score": 0.875},
+                    "stars": {"label": "2", "score": 0.25},
+                    "flags": [{"label": "rude", "score": 0.75}],
+                    "places": [{"entity_group": "LOC", "word": "Rome", "start": 0, "end": 4, "score": 0.5}],
+                    "length": {"score": 30.25},
+                    "alike": {"score": 0.4375},
+                },
+                {
+                    "topic": [{"label": "News", "score": 0.875}, {"label": "Opinion", "score": 0.125}],
+                    "stars": [{"label": n, "score": share} for n, share in (("1", 0.375), ("3", 0.375), ("2", 0.25))],
+                    "flags": [{"label": "rude", "score": 0.75}, {"label": "spam", "score": 0.125}],
+                    "places": [{"entity_group": "LOC", "word": "Rome", "start": 0, "end": 4, "score": 0.5}],
+                    "length": {"score": 30.25},
+                    "alike": {"score": 0.4375},
                 },
             )
         ],

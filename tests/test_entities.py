@@ -5,8 +5,8 @@ import pytest
 
 from hf_multitask import Task
 from hf_multitask.evaluation.answers import read_answers
-from hf_multitask.evaluation.entities import entity_types, find_entities, is_bio
 from hf_multitask.evaluation.registry import known_metrics, primary_of
+from hf_multitask.modeling.entities import entity_types, find_entities, is_bio
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 

@@ -1,5 +1,6 @@
 """What each kind of task computes from an embedding, and what a stranger reads from its logits."""
 
+import numpy as np
 import pytest
 import torch
 from conftest import tiny_bert
@@ -53,9 +54,18 @@ def test_units_are_float32_whatever_the_head_computes_in():
 def test_probabilities_are_divided_by_the_temperature():
     single = Task(name="t", labels=("a", "b"), temperature=2.0)
     several = Task(name="t", problem_type="multi_label_classification", labels=("a", "b"), temperature=2.0)
-    logits = torch.tensor([[2.0, -4.0]])
-    torch.testing.assert_close(probabilities(single, logits), torch.softmax(torch.tensor([[1.0, -2.0]]), -1))
-    torch.testing.assert_close(probabilities(several, logits), torch.sigmoid(torch.tensor([[1.0, -2.0]])))
+    logits = np.array([[2.0, -4.0]])
+    halved = torch.tensor([[1.0, -2.0]])
+    np.testing.assert_allclose(probabilities(single, logits), halved.softmax(-1), rtol=1e-6)
+    np.testing.assert_allclose(probabilities(several, logits), halved.sigmoid(), rtol=1e-6)
+
+
+def test_probabilities_of_large_logits_are_finite():
+    single = Task(name="t", labels=("a", "b"))
+    several = Task(name="t", problem_type="multi_label_classification", labels=("a", "b"))
+    logits = np.array([[3e4, -3e4]], dtype=np.float32)
+    assert probabilities(single, logits).tolist() == [[1.0, 0.0]]
+    assert probabilities(several, logits).tolist() == [[1.0, 0.0]]
 
 
 def test_a_label_applies_from_its_own_threshold_on():

@@ -18,8 +18,7 @@ MAY_IMPORT = {
     "evaluation": {"modeling"},
     "training": {"modeling", "data", "evaluation", "settings", "publishing", "backbones", "tables"},
     "publishing": {"modeling", "tables"},
-    "prediction": {"modeling"},
-    "commands": {"modeling", "settings", "data", "evaluation", "training", "publishing", "backbones", "prediction"},
+    "commands": {"modeling", "settings", "data", "evaluation", "training", "publishing", "backbones"},
     "backbones": set(),
     "tables": set(),
 }
@@ -54,7 +53,10 @@ def test_modeling_stands_on_the_standard_library_torch_and_transformers(path):
     for level, module in imports(path):
         if level == 0:
             top = module.split(".")[0]
-            assert top in sys.stdlib_module_names | {"torch", "transformers"}, f"{path.name} imports {module}"
+            allowed = sys.stdlib_module_names | {"numpy", "torch", "transformers"}
+            if path.name == "sentence_transformer_multitask.py":  # read by sentence-transformers alone
+                allowed |= {"sentence_transformers"}
+            assert top in allowed, f"{path.name} imports {module}"
         else:
             assert level == 1, "one flat folder"
             assert "." not in module

@@ -19,7 +19,7 @@ STRANGER = """
 import sys
 sys.modules["hf_multitask"] = None  # importing it raises ImportError
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, pipeline
 
 folder, again = sys.argv[1:]
 config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
@@ -28,6 +28,8 @@ model = AutoModel.from_pretrained(folder, trust_remote_code=True)
 assert type(model).__module__.startswith("transformers_modules."), type(model)
 assert [task.name for task in config.tasks] == ["topic", "sentiment"]
 inputs = tokenizer(["good film", "the council says no"], padding=True, return_tensors="pt")
+answers = pipeline(model=folder, trust_remote_code=True)(["good film", ("the council", "says no")], top_k=None)
+assert [sorted(answer) for answer in answers] == [["sentiment", "topic"]] * 2, answers
 save_file({k: v.contiguous() for k, v in model(**inputs).logits.items()}, again + "-logits.safetensors")
 model.add_task({"name": "urgent", "labels": ["no", "yes"]})
 model.remove_task("urgent")

@@ -2,13 +2,17 @@
 
 from records import record
 
+from hf_multitask import Task
 from hf_multitask.publishing.report import describe_data
 from hf_multitask.publishing.samples import describe_samples
 from hf_multitask.tables import format_table
 
 
-def lines_of(answer):
-    return describe_samples([(("one", "two"), {"mood": answer})]).splitlines()
+def lines_of(task, answer, scores=None):
+    """What is told of a text with one answer; `scores` are those of all labels, by label."""
+    ranked = sorted((scores or {}).items(), key=lambda pair: -pair[1])
+    scores = {"mood": [{"label": label, "score": score} for label, score in ranked]}
+    return describe_samples([(("one", "two"), {"mood": answer}, scores)], [Task(name="mood", **task)]).splitlines()
 
 
 def test_neither_a_cell_nor_a_header_can_break_its_table():
@@ -17,45 +21,57 @@ def test_neither_a_cell_nor_a_header_can_break_its_table():
 
 
 def test_samples_name_the_likeliest_label_first():
-    answer = {"label": "good", "probabilities": {"bad": 0.25, "good": 0.75}}
-    assert lines_of(answer) == ["> one / two", "  mood  good 75.0%   bad 25.0%"]
+    lines = lines_of({"labels": ("bad", "good")}, {"label": "good", "score": 0.75}, {"bad": 0.25, "good": 0.75})
+    assert lines == ["> one / two", "  mood  good 75.0%   bad 25.0%"]
 
 
 def test_samples_name_the_answer_first_where_it_is_not_the_likeliest_label():
-    answer = {"label": "2", "probabilities": {"1": 0.4, "2": 0.2, "3": 0.4}}
-    assert lines_of(answer)[1] == "  mood  2 20.0%   1 40.0%   3 40.0%"
+    task = {"problem_type": "ordinal", "labels": ("1", "2", "3")}
+    lines = lines_of(task, {"label": "2", "score": 0.2}, {"1": 0.4, "2": 0.2, "3": 0.4})
+    assert lines[1] == "  mood  2 20.0%   1 40.0%   3 40.0%"
 
 
 def test_samples_of_any_number_of_labels_put_those_that_apply_before_a_bar():
-    chances = {"a": 0.1, "b": 0.7, "c": 0.9}
-    assert lines_of({"labels": ["b", "c"], "probabilities": chances})[1] == "  mood  c 90.0%   b 70.0%  |  a 10.0%"
-    assert lines_of({"labels": [], "probabilities": {"a": 0.1}})[1] == "  mood  none  |  a 10.0%"
-    assert lines_of({"labels": ["a"], "probabilities": {"a": 0.9}})[1] == "  mood  a 90.0%"
+    task = {"problem_type": "multi_label_classification", "labels": ("a", "b", "c")}
+    scores = {"a": 0.1, "b": 0.7, "c": 0.9}
+    given = [{"label": label, "score": scores[label]} for label in ("c", "b")]
+    assert lines_of(task, given, scores)[1] == "  mood  c 90.0%   b 70.0%  |  a 10.0%"
+    assert lines_of(task, [], {"a": 0.1})[1] == "  mood  none  |  a 10.0%"
+    assert lines_of(task, given[:1], {"c": 0.9})[1] == "  mood  c 90.0%"
 
 
 def test_samples_have_a_label_on_one_line():
-    assert lines_of({"label": "a\nb", "probabilities": {"a\nb": 1.0}})[1:] == ["  mood  a b 100.0%"]
+    lines = lines_of({"labels": ("a\nb", "c")}, {"label": "a\nb", "score": 1.0}, {"a\nb": 1.0})
+    assert lines[1:] == ["  mood  a b 100.0%"]
 
 
 def test_samples_tell_the_first_of_many_labels():
-    answer = {"label": "l0", "probabilities": {f"l{index}": 0.5 - index / 20 for index in range(7)}}
-    assert lines_of(answer)[1].endswith("l4 30.0%   (2 more)")
+    scores = {f"l{index}": 0.5 - index / 20 for index in range(7)}
+    lines = lines_of({"labels": tuple(scores)}, {"label": "l0", "score": 0.5}, scores)
+    assert lines[1].endswith("l4 30.0%   (2 more)")
 
 
-def test_samples_tell_the_words_that_belong_to_an_entity():
-    words = [{"word": "In", "label": "O", "probability": 0.9}, {"word": "Rome", "label": "B-LOC", "probability": 0.5}]
-    assert lines_of({"words": words})[1] == "  mood  Rome B-LOC 50.0%"
-    assert lines_of({"words": words[:1]})[1] == "  mood  O for all 1 words"
+def test_samples_tell_entities_and_words():
+    labels = {"problem_type": "token_classification", "labels": ("O", "B-LOC")}
+    assert lines_of(labels, [{"word": "Rome", "entity_group": "LOC", "score": 0.5}])[1] == "  mood  Rome LOC 50.0%"
+    assert lines_of(labels, [])[1] == "  mood  none"
+    words = [{"word": "go", "entity": "verb", "score": 0.25}] * 22
+    assert lines_of(labels, words)[1].endswith("go verb 25.0%   (2 more)")
 
 
 def test_samples_tell_numbers_and_cosines():
-    assert lines_of({"value": 3.25})[1] == "  mood  3.25"
-    assert lines_of({"values": {"joy": 0.5, "fear": -2.0}})[1] == "  mood  joy 0.5   fear -2"
-    assert lines_of({"cosine": 0.5})[1] == "  mood  cosine 0.5000"
+    assert lines_of({"problem_type": "regression"}, {"score": 3.25})[1] == "  mood  3.25"
+    several = [{"label": "joy", "score": 0.5}, {"label": "fear", "score": -2.0}]
+    assert (
+        lines_of({"problem_type": "regression", "labels": ("joy", "fear")}, several)[1] == "  mood  joy 0.5   fear -2"
+    )
+    assert lines_of({"problem_type": "similarity"}, {"score": 0.5})[1] == "  mood  cosine 0.5000"
 
 
 def test_samples_have_a_huge_text_on_one_short_line():
-    text = describe_samples([(("word\n" * 10_000,), {"mood": {"value": 1.0}})])
+    text = describe_samples(
+        [(("word\n" * 10_000,), {"mood": {"score": 1.0}}, {"mood": {}})], [Task(name="mood", problem_type="regression")]
+    )
     assert len(text.splitlines()) == 2
     assert max(map(len, text.splitlines())) <= 302
 

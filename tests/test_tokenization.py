@@ -10,7 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from hf_multitask.data.mixing import mix
-from hf_multitask.data.tokenization import load_tokenizer, tokenize
+from hf_multitask.data.tokenization import tokenize
+from hf_multitask.modeling.tokenizers import load_tokenizer
 
 WORD_TARGETS = {"names": List(Value("int64")), "topic": Value("int64")}
 
@@ -126,7 +127,8 @@ CACHED = """
 import sys
 from pathlib import Path
 from datasets import load_dataset
-from hf_multitask.data.tokenization import load_tokenizer, tokenize
+from hf_multitask.data.tokenization import tokenize
+from hf_multitask.modeling.tokenizers import load_tokenizer
 import hf_multitask.data.tokenization as module
 
 tokenizer = load_tokenizer(sys.argv[1])
@@ -149,7 +151,7 @@ def test_a_second_run_finds_the_tokens_of_the_first(tokenizer, tmp_path):
 
 def test_a_backbone_without_a_tokenizer_is_refused(tmp_path):
     with pytest.raises(
-        ValueError, match=r"(?s)The backbone must be a model with a tokenizer, found none at .*Correct backbone"
+        ValueError, match=r"(?s)There must be a tokenizer beside a model's weights, found none at .*Save it there"
     ):
         load_tokenizer(str(tmp_path))
 

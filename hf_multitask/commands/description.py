@@ -21,8 +21,8 @@ def describe_run(run: Run) -> RunRecord:
     return RunRecord(
         name=run.folder.resolve().name,
         base_model=published_name(settings.backbone),
-        pooling=settings.pooling,
-        max_length=settings.max_length,
+        pooling=trainer.model.config.pooling,
+        max_length=run.tokenizer.model_max_length,
         tasks=data.tasks,
         metrics={task.name: reported_metrics(task) for task in data.tasks},
         label_counts={split: data.label_counts(split) for split in data.splits},

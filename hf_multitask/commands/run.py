@@ -12,8 +12,9 @@ from ..backbones import resolve_backbone
 from ..data.mixing import Mixture, mix
 from ..data.preparation import PreparedData, prepare
 from ..data.streaming import StreamedMixture
-from ..data.tokenization import load_tokenizer
 from ..modeling.modeling_multitask import MultiTaskModel
+from ..modeling.sentence_transformers_layout import read_layout
+from ..modeling.tokenizers import load_tokenizer
 from ..settings.command_line import parse_command_line
 from ..settings.run_settings import RunSettings
 from ..training.adapters import add_lora
@@ -24,6 +25,9 @@ from ..training.trainer import MultiTaskTrainer
 
 EVALUATED = {"validation": "eval", "test": "test"}
 """Split -> the prefix of its results, Hugging Face's."""
+
+MAX_LENGTH = 128
+"""Tokens per text, where neither the configuration nor the backbone says."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,18 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
     with args.main_process_first(desc="preparing the data"):
         data = prepare(settings)
         backbone = resolve_backbone(settings.backbone)
-        tokenizer = load_tokenizer(backbone)
-        splits = data.tokenized(tokenizer, settings.max_length)
+        layout = read_layout(backbone, settings.pooling)
+        tokenizer = load_tokenizer(backbone, subfolder=layout.subfolder)
+        max_length = settings.max_length or layout.max_length or MAX_LENGTH
+        splits = data.tokenized(tokenizer, max_length)
+        tokenizer.model_max_length = max_length  # so that it is saved: what was read in training is read in use
     evaluated = {split: mix(list(splits[split].values())) for split in EVALUATED if split in splits}
     if "validation" not in evaluated and "eval_strategy" not in settings.training:
         args.eval_strategy = IntervalStrategy.NO
     set_seed(args.seed)  # the heads' first values too are a function of the seed
     train: Any = Mixture(splits["train"], settings.mixing)
     if data.streams:
-        train = StreamedMixture(splits["train"], data.streams, settings.mixing, tokenizer, settings.max_length)
+        train = StreamedMixture(splits["train"], data.streams, settings.mixing, tokenizer, max_length)
     model = MultiTaskModel.from_backbone(backbone, tasks=data.tasks, pooling=settings.pooling)
     trainer = MultiTaskTrainer(
         model if settings.lora is None else add_lora(model, settings.lora),

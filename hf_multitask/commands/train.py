@@ -10,13 +10,13 @@ from typing import Any
 from ..data.skipped_rows import write_skipped_rows
 from ..evaluation.calibration import Calibration
 from ..evaluation.findings import find
-from ..prediction import predict
+from ..modeling.pipeline_multitask import MultiTaskPipeline
 from ..publishing.figures import write_figures
 from ..publishing.model_card import render_model_card
 from ..publishing.report import describe_data
 from ..publishing.result_tables import describe_scores
 from ..publishing.run_record import RunRecord
-from ..publishing.samples import describe_samples
+from ..publishing.samples import Sample, describe_samples
 from ..training.adapters import merge
 from ..training.interruption import StopOnSignal
 from .description import describe_run
@@ -103,11 +103,12 @@ def _push(run: Run) -> str:
     return ""
 
 
-def _answer_samples(run: Run) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
+def _answer_samples(run: Run) -> list[Sample]:
     """Texts, the configuration's or the first of the last split, with the answers of every task."""
     split = next(name for name in ("test", "validation", "train") if name in run.data.splits)
     texts = [(text,) for text in run.settings.sample_texts or ()] or run.data.first_texts(split, SAMPLES)
-    return list(zip(texts, predict(run.trainer.model, run.tokenizer, texts, run.settings.max_length), strict=True))
+    pipe = MultiTaskPipeline(model=run.trainer.model, tokenizer=run.tokenizer)
+    return list(zip(texts, pipe(texts), pipe(texts, top_k=None), strict=True))
 
 
 def _publish(record: RunRecord, folder: Path) -> None:
@@ -116,4 +117,4 @@ def _publish(record: RunRecord, folder: Path) -> None:
     (folder / "README.md").write_text(render_model_card(record, figures), encoding="utf-8")
     if record.last_split in record.results:
         print(f"\n{describe_scores(record, record.last_split)}")
-    print(f"\n{describe_samples(record.samples)}\n\nThe model, its code and its card are in {folder}")
+    print(f"\n{describe_samples(record.samples, record.tasks)}\n\nThe model, its code and its card are in {folder}")

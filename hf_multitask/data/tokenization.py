@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ..modeling.losses import IGNORE_INDEX
 
@@ -15,27 +15,6 @@ logger = logging.getLogger(__name__)
 
 ROWS_PER_PROCESS = 100_000
 """A tokenizer is parallel by itself; further processes pay only where there are many rows to hand over and store."""
-
-
-def load_tokenizer(name_or_path: str, **kwargs: Any) -> PreTrainedTokenizerBase:
-    """The tokenizer of a backbone; one without a padding token pads with its end-of-text token, which the mask hides.
-
-    Args:
-        name_or_path: Hub id or local folder.
-        **kwargs: Passed to `AutoTokenizer.from_pretrained`.
-
-    Raises:
-        ValueError: There is no tokenizer.
-    """
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name_or_path, **kwargs)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"The backbone must be a model with a tokenizer, found none at {name_or_path!r}: {error} Correct backbone."
-        ) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Dataset:

@@ -71,10 +71,10 @@ def read_answers(task: Task, logits: ArrayLike, labels: ArrayLike) -> Answers | 
     has_labels = task.is_choice or task.problem_type == "multi_label_classification"
     return Answers(
         task=task,
-        decided=decide(task, outputs).numpy().astype(np.int64 if has_labels else np.float64),
+        decided=decide(task, outputs.numpy()).astype(np.int64 if has_labels else np.float64),
         targets=targets.numpy(),
         rows=np.unique(rows.numpy(), return_inverse=True)[1].astype(np.int64),
-        probabilities=probabilities(task, outputs).numpy().astype(np.float64) if has_labels else None,
+        probabilities=probabilities(task, outputs.numpy()).astype(np.float64) if has_labels else None,
     )
 
 

@@ -89,7 +89,7 @@ def calibrate_task(task: Task, logits: ArrayLike, labels: ArrayLike) -> tuple[Ta
         temperature, nll_after = math.exp(fit.x), float(fit.fun)
     calibrated = replace(plain, temperature=temperature)
     if task.problem_type == "multi_label_classification":
-        thresholds = best_thresholds(probabilities(calibrated, outputs).numpy(), targets.numpy())
+        thresholds = best_thresholds(probabilities(calibrated, outputs.numpy()), targets.numpy())
         calibrated = replace(calibrated, thresholds=thresholds)
     after = read_answers(calibrated, logits, labels)
     assert after is not None, "the same rows have targets"

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import confusion_matrix
 
+from ..modeling.entities import entity_types
 from ..modeling.task import Task
 from .answers import read_answers
 from .counts import count_classes, count_entities
-from .entities import entity_types
 from .registry import kind_of
 
 

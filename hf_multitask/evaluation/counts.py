@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..modeling.entities import entity_types, find_entities, found_in
 from .answers import Answers, Floats, divided, row_sums
-from .entities import entity_types, find_entities, found_in
 
 
 class Counts(NamedTuple):

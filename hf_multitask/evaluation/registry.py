@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ..modeling.entities import entity_types, is_bio
 from ..modeling.task import Task
 from . import class_metrics, number_metrics
 from .averages import AVERAGES, SCORES, Counter, averaged, of_class
 from .counts import count_classes, count_entities
-from .entities import entity_types, is_bio
 from .hub_metric import HubMetric, load_hub_metric
 from .metric import Metric
 

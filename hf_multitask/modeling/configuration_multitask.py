@@ -1,5 +1,6 @@
 """What a multi-task model is: its backbone, its pooling and its tasks."""
 
+import copy
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,6 +9,9 @@ from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
 from .pooling import POOLINGS
 from .task import Task, parse_tasks
+
+CUSTOM_PIPELINES = {"multi-task": {"impl": "pipeline_multitask.MultiTaskPipeline", "pt": ["AutoModel"], "type": "text"}}
+"""What `pipeline` reads in a configuration; of one kind, so that it needs not be named."""
 
 
 class MultiTaskConfig(PretrainedConfig):
@@ -18,6 +22,10 @@ class MultiTaskConfig(PretrainedConfig):
             is the one by which `PretrainedConfig.get_text_config` finds it.
         tasks: The tasks, as mappings or `Task`s; their order is the order of heads, losses and logits.
         pooling: How token embeddings become the sentence embedding: "mean", "cls", "max" or "last".
+        normalize: Whether [`MultiTaskModel.encode`] scales embeddings to length 1 unless told otherwise. The heads read
+            them as they are.
+        prompts: By name, what `encode` may put before each text.
+        default_prompt_name: The prompt that `encode` uses where none is named.
         **kwargs: Passed to [`PretrainedConfig`].
 
     Raises:
@@ -35,19 +43,26 @@ class MultiTaskConfig(PretrainedConfig):
         text_config: PretrainedConfig | Mapping[str, Any] | None = None,
         tasks: Iterable[Any] = (),
         pooling: str = "mean",
+        normalize: bool = False,
+        prompts: Mapping[str, str] | None = None,
+        default_prompt_name: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.text_config = _text_config(text_config)
         self.pooling = pooling
+        self.normalize = normalize
+        self.prompts = dict(prompts or {})
+        self.default_prompt_name = default_prompt_name
         self.tasks: list[Task] = list(tasks or ())
         self.check()
         # PretrainedConfig sets the attention implementation of this config *and of its sub-configs*, to None where it
         # is not given. A live backbone that shares `text_config` would then drop its padding mask without a word.
         kwargs.setdefault("attn_implementation", self.text_config._attn_implementation)
+        kwargs["custom_pipelines"] = copy.deepcopy(CUSTOM_PIPELINES)  # `pipeline` puts classes in place of names there
         super().__init__(**kwargs)
 
     def check(self) -> None:
-        """Check pooling and tasks, and make `Task`s of the tasks' descriptions.
+        """Check pooling, prompts and tasks, and make `Task`s of the tasks' descriptions.
 
         The model calls it again, because `from_pretrained(..., pooling=...)` changes a finished configuration.
 
@@ -56,6 +71,11 @@ class MultiTaskConfig(PretrainedConfig):
         """
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {list(POOLINGS)}, found {self.pooling!r}. Choose one of these.")
+        if self.default_prompt_name is not None and self.default_prompt_name not in self.prompts:
+            raise ValueError(
+                f"default_prompt_name must be one of the prompts {list(self.prompts)}, found "
+                f"{self.default_prompt_name!r}. Choose one of these, or leave it out."
+            )
         self.tasks = parse_tasks(self.tasks)
 
     @property
@@ -82,6 +102,7 @@ class MultiTaskConfig(PretrainedConfig):
         output: dict[str, Any] = super().to_dict()
         if os.path.isdir(output["text_config"].get("_name_or_path") or ""):
             del output["text_config"]["_name_or_path"]
+        output["custom_pipelines"] = copy.deepcopy(CUSTOM_PIPELINES)
         output["tasks"] = [task.describe() for task in self.tasks]
         return output
 

@@ -4,6 +4,7 @@ Letters of the shapes: B texts, L tokens, C outputs of a task.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,23 @@ def labelled(labels: Tensor) -> Tensor:
 def count_labels(labels: Tensor) -> Tensor:
     """Number of targets (rows, tokens, or values of a row), a 0-d int64 tensor."""
     return labelled(labels).sum()
+
+
+def check_labels(tasks: Iterable[Task], labels: Any) -> None:
+    """Raise unless `labels` can be those of the tasks.
+
+    Raises:
+        ValueError: They are no mapping, or name another task.
+    """
+    names = [task.name for task in tasks]
+    if not isinstance(labels, Mapping):
+        raise ValueError(
+            f"labels must be a mapping from task to tensor, found {type(labels).__name__}. "
+            f"Pass labels={{{names[0]!r}: tensor, ...}}."
+        )
+    unknown = sorted(set(labels) - set(names))
+    if unknown:
+        raise ValueError(f"labels must name the model's tasks {names}, found {unknown}. Remove them, or add_task(...).")
 
 
 def task_losses(

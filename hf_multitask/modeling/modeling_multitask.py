@@ -3,11 +3,13 @@
 Letters of the shapes: B texts, L tokens (padding included), D hidden size, C outputs of a task, S second texts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
@@ -16,11 +18,13 @@ from .backbone import auto_class, freeze_unused_modules
 from .configuration_multitask import MultiTaskConfig
 from .decoding import decide, probabilities
 from .heads import build_head
-from .hub import HubModel
-from .losses import task_losses, total_loss
+from .losses import check_labels, task_losses, total_loss
 from .pairs import pair_logits, stack_texts
 from .pooling import pool
-from .task import parse_tasks
+from .sentence_transformers_layout import read_layout
+from .task import Task, parse_tasks
+from .text_model import TextModel
+from .tokenizers import HUB_KEYS, TokenizerSource
 
 
 @dataclass
@@ -45,7 +49,7 @@ class MultiTaskOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class MultiTaskModel(HubModel):
+class MultiTaskModel(TextModel):
     """One encoder, one sentence embedding, one head per task.
 
     Args:
@@ -87,28 +91,37 @@ class MultiTaskModel(HubModel):
 
     @classmethod
     def from_backbone(
-        cls, name_or_path: str, *, tasks: Iterable[Any], pooling: str = "mean", **kwargs: Any
+        cls, name_or_path: str, *, tasks: Iterable[Any], pooling: str | None = None, **kwargs: Any
     ) -> "MultiTaskModel":
         """A model on a pretrained encoder: the backbone's weights are exactly the loaded ones, only the heads are new.
+
+        Of a sentence-transformers checkpoint it keeps pooling, normalisation, prompts and the length that is read.
 
         Args:
             name_or_path: Hub id or local folder of any encoder that `AutoModel` loads.
             tasks: The tasks, as mappings with at least 'name' and 'labels', or as `Task`s.
-            pooling: "mean", "cls", "max" or "last".
+            pooling: "mean", "cls", "max" or "last"; by default that of a sentence-transformers checkpoint, else "mean".
             **kwargs: Passed to the backbone's `from_pretrained` (`revision`, `token`, `attn_implementation`, ...).
                 `dtype` is float32 unless given: AdamW on half-precision weights loses small updates.
+
+        Raises:
+            ValueError: The tasks, the pooling or the encoder cannot be; see [`MultiTaskConfig`] and [`read_layout`].
         """
-        hub_keys = ("revision", "subfolder", "token", "cache_dir", "local_files_only")
-        hub_kwargs = {key: kwargs[key] for key in hub_keys if key in kwargs}
+        hub_kwargs = {key: kwargs[key] for key in HUB_KEYS if key in kwargs}
+        layout = read_layout(name_or_path, pooling, **hub_kwargs)
+        if layout.subfolder:
+            hub_kwargs["subfolder"] = kwargs["subfolder"] = layout.subfolder
         text_config = PretrainedConfig.get_config_dict(name_or_path, **hub_kwargs)[0]
-        probe = MultiTaskConfig(text_config=text_config, tasks=tasks, pooling=pooling)  # before a long download
+        ours: Any = {"tasks": tasks, **layout.for_config()}
+        probe = MultiTaskConfig(text_config=text_config, **ours)  # before a long download
         if "torch_dtype" not in kwargs:  # the older name of the same argument
             kwargs.setdefault("dtype", torch.float32)
         backbone = auto_class(probe.text_config).from_pretrained(name_or_path, **kwargs)
-        config = MultiTaskConfig(text_config=backbone.config, tasks=probe.tasks, pooling=pooling, dtype=backbone.dtype)
+        config = MultiTaskConfig(text_config=backbone.config, dtype=backbone.dtype, **ours | {"tasks": probe.tasks})
         model = cls(config, backbone=backbone)
         model.heads.to(device=backbone.device, dtype=backbone.dtype)
         model.eval()
+        model.tokenizer_source = TokenizerSource(name_or_path, hub_kwargs, max_length=layout.max_length)
         return model
 
     def forward(
@@ -177,7 +190,7 @@ class MultiTaskModel(HubModel):
 
         loss, losses = None, None
         if labels is not None:
-            self._check_labels(labels)
+            check_labels(self.config.tasks, labels)
             losses = task_losses(self.config.tasks, logits, labels, num_items_in_batch)
             loss = total_loss(self.config.tasks, losses)
             if loss is None:
@@ -233,13 +246,14 @@ class MultiTaskModel(HubModel):
         return logits
 
     def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Per task with labels, the calibrated probability of each; see [`decoding.probabilities`]."""
+        """Per task with labels, the calibrated probability of each, without a graph; see [`decoding.probabilities`]."""
         tasks = [task for task in self.config.tasks if task.labels and task.problem_type != "regression"]
-        return {task.name: probabilities(task, logits[task.name]) for task in tasks if task.name in logits}
+        return {task.name: _decoded(probabilities, task, logits[task.name]) for task in tasks if task.name in logits}
 
     def decide(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Per task, its answers: indices of labels, which labels apply, or numbers; see [`decoding.decide`]."""
-        return {task.name: decide(task, logits[task.name]) for task in self.config.tasks if task.name in logits}
+        tasks = [task for task in self.config.tasks if task.name in logits]
+        return {task.name: _decoded(decide, task, logits[task.name]) for task in tasks}
 
     def add_task(self, task: Any) -> None:
         """Give the model one more task, with a new head if it has one; every other task's logits stay bit-equal.
@@ -269,24 +283,8 @@ class MultiTaskModel(HubModel):
         if name in self.heads:
             del self.heads[name]
 
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """Save the model with its code; as [`PreTrainedModel.save_pretrained`], but with this model's own weight names.
 
-        The default there renames the weights of some backbones (nomic_bert, gte, jina_embeddings_v3) to the names of
-        their first release, which the Trainer then cannot resume from.
-        """
-        kwargs.setdefault("save_original_format", False)
-        super().save_pretrained(*args, **kwargs)
-
-    def _check_labels(self, labels: Any) -> None:
-        names = [task.name for task in self.config.tasks]
-        if not isinstance(labels, Mapping):
-            raise ValueError(
-                f"labels must be a mapping from task to tensor, found {type(labels).__name__}. "
-                f"Pass labels={{{names[0]!r}: tensor, ...}}."
-            )
-        unknown = sorted(set(labels) - set(names))
-        if unknown:
-            raise ValueError(
-                f"labels must name the model's tasks {names}, found {unknown}. Remove them, or add_task(...)."
-            )
+def _decoded(decoder: Callable[[Task, Any], NDArray[Any]], task: Task, logits: Tensor) -> Tensor:
+    """What `decoder` makes of the logits in numpy, as a tensor beside them."""
+    found = decoder(task, logits.detach().float().cpu().numpy())
+    return torch.from_numpy(np.asarray(found)).to(logits.device)

@@ -1,6 +1,6 @@
 """One question the model answers about a text: its kind, its labels, its head, its share of the loss."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -221,6 +221,23 @@ def parse_tasks(descriptions: Iterable[Any]) -> list[Task]:
             "At least one task must have a loss_weight above 0, found 0 for all. Raise one, or leave it out."
         )
     return tasks
+
+
+def choose_tasks(tasks: Sequence[Task], names: Iterable[str]) -> list[Task]:
+    """Those of `tasks` that are named, in the order of the names.
+
+    Raises:
+        ValueError: There is no task of one of the names, or no name.
+    """
+    by_name = {task.name: task for task in tasks}
+    wanted = [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in wanted if name not in by_name]
+    if unknown or not wanted:
+        raise ValueError(
+            f"tasks must name some of the model's tasks {list(by_name)}, found {unknown or 'none'}. Correct the names, "
+            "or leave tasks out."
+        )
+    return [by_name[name] for name in wanted]
 
 
 def _plain(value: Any) -> Any:

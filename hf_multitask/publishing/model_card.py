@@ -45,7 +45,7 @@ def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ())
         record=record,
         kinds={task.problem_type for task in record.tasks},
         tables={name: html.escape(table, quote=False) for name, table in _tables(record).items()},
-        samples=describe_samples(record.samples),
+        samples=describe_samples(record.samples, record.tasks),
         last_split=SPLITS[record.last_split],
         classes=_classes(record, figures),
         curves=[figure for figure in figures if not figure.task],

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from ..modeling.task import Task
+from .samples import Sample
 
 
 class ReportedMetric(NamedTuple):
@@ -59,7 +60,7 @@ class RunRecord:
         unfinished: Where training stands, in words; empty when it has ended.
         adapters: Whether the folder holds adapters and heads alone.
         log_history: The Trainer's log, a mapping per line.
-        samples: Texts or pairs with the answers of every task, as `prediction.predict` gives them.
+        samples: Texts or pairs, each with the pipeline's answers and with the likeliest labels.
     """
 
     name: str
@@ -85,7 +86,7 @@ class RunRecord:
     unfinished: str = ""
     adapters: bool = False
     log_history: Sequence[Mapping[str, Any]] = ()
-    samples: Sequence[tuple[tuple[str, ...], Mapping[str, Mapping[str, Any]]]] = ()
+    samples: Sequence[Sample] = ()
 
     @property
     def versions(self) -> dict[str, str]:

@@ -32,8 +32,10 @@ class RunSettings:
         datasets: The datasets, by names of the user's choice.
         tasks: The tasks, by name; by default those that the datasets have targets for.
         mixing: How much of an epoch each dataset gets.
-        pooling: How token embeddings become the sentence embedding.
-        max_length: Tokens per text (or pair), at most.
+        pooling: How token embeddings become the sentence embedding; by default as in a sentence-transformers backbone,
+            the mean of any other.
+        max_length: Tokens per text (or pair), at most; by default as in a sentence-transformers backbone, 128 of any
+            other.
         invalid_rows: What becomes of rows that cannot be used: `error` ends the run, `skip` leaves them out and lists
             them in `skipped_rows.csv`.
         calibrate: Whether temperatures and thresholds are fitted on the validation split after training.
@@ -49,8 +51,8 @@ class RunSettings:
     datasets: dict[str, DatasetSettings]
     tasks: dict[str, TaskSettings]
     mixing: MixingSettings = field(default_factory=MixingSettings)
-    pooling: str = "mean"
-    max_length: int = 128
+    pooling: str | None = None
+    max_length: int | None = None
     invalid_rows: str = INVALID_ROWS[0]
     calibrate: bool = True
     confidence_intervals: bool = False
@@ -95,9 +97,9 @@ class RunSettings:
         return asdict(self)
 
     def _check(self) -> None:
-        if self.pooling not in POOLINGS:
+        if self.pooling is not None and self.pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {list(POOLINGS)}, found {self.pooling!r}. Choose one of these.")
-        if self.max_length < 3:
+        if self.max_length is not None and self.max_length < 3:
             raise ValueError(f"max_length must be at least 3 tokens, found {self.max_length}. Use 128 for sentences.")
         if self.invalid_rows not in INVALID_ROWS:
             raise ValueError(

@@ -90,6 +90,8 @@ class MultiTaskTrainer(SavingTrainer):
             compute_metrics=compute_metrics or MultiTaskMetrics(tasks),
             **kwargs,
         )
+        if processing_class is not None:
+            self._plain_model().tokenizer = processing_class  # saved with every checkpoint
         freeze_unused_modules(find_backbone(self.model))  # adapters may have been put there
         if args.freeze:
             freeze(self.model, args.freeze)

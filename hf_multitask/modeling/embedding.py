@@ -1,0 +1,74 @@
+"""From texts to their embeddings, in numpy."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers.utils import logging
+
+from .batching import in_batches
+from .decoding import unit_vectors
+from .inference import evaluating
+from .notices import Notices
+from .reading import Reading, count_cut, tokenize
+from .texts import Text
+
+
+def prompt_of(config: Any, prompt_name: str | None) -> str:
+    """The prompt to put before each text: the named one, else the configuration's default, else none.
+
+    Raises:
+        ValueError: The configuration has no prompt of this name.
+    """
+    name = config.default_prompt_name if prompt_name is None else prompt_name
+    if name is None:
+        return ""
+    if name not in config.prompts:
+        raise ValueError(f"prompt_name must be one of {list(config.prompts)}, found {name!r}. Choose one of these.")
+    prompt: str = config.prompts[name]
+    return prompt
+
+
+def encode(
+    model: Any,
+    texts: Sequence[str],
+    *,
+    batch_size: int,
+    normalize: bool | None,
+    show_progress_bar: bool,
+    truncate_dim: int | None,
+    prompt: str,
+) -> NDArray[np.float32]:
+    """The embeddings of texts, (N, D) float32; the arguments are those of [`MultiTaskModel.encode`].
+
+    As in `SentenceTransformer.encode`, the model's own scaling to length 1 comes before a cut, an asked one behind it.
+
+    Raises:
+        ValueError: One of `texts` is no string.
+    """
+    wrong = [text for text in texts if not isinstance(text, str)]
+    if wrong:
+        raise ValueError(f"A text to embed must be a string, found {wrong[0]!r}. Pass a string or a list of strings.")
+    notices = Notices()
+    tokenizer = model.tokenizer
+
+    def embed(batch: list[Text]) -> list[NDArray[np.float32]]:
+        column = [prompt + text for (text,) in batch]
+        encoded = tokenize(tokenizer, [column], "pt")
+        notices.add(Reading(batch, cut=count_cut(tokenizer, [column], encoded)))
+        with evaluating(model):
+            embedding = model(**encoded.to(model.device)).sentence_embedding
+        return list(embedding.float().cpu().numpy())
+
+    try:
+        found: Iterator[Any] = in_batches(((text,) for text in texts), embed, batch_size)
+        bar = logging.tqdm(found, total=len(texts), desc="Embedding", unit="text", disable=not show_progress_bar)
+        rows = list(bar)
+    finally:
+        notices.tell(tokenizer.model_max_length)
+    vectors = np.stack(rows) if rows else np.zeros((0, model.config.hidden_size), np.float32)
+    if normalize is None and model.config.normalize:
+        vectors = unit_vectors(vectors)
+    vectors = vectors[:, :truncate_dim]
+    return unit_vectors(vectors) if normalize else vectors

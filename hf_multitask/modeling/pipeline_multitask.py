@@ -1,0 +1,119 @@
+"""The pipeline: texts in, the answers of every task out."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+from transformers import Pipeline
+
+from .answers import answer_texts
+from .batching import in_batches
+from .inference import evaluating
+from .notices import Notices
+from .reading import Reading, read
+from .task import Task, choose_tasks
+from .texts import Text, as_text
+
+
+class MultiTaskPipeline(Pipeline):
+    """Answers every task of a [`MultiTaskModel`] for texts and pairs of texts.
+
+    `pipeline(model=folder_or_id, trust_remote_code=True)` makes one, so does
+    `MultiTaskPipeline(model=model, tokenizer=tokenizer)`. Called with a text it returns a mapping from tasks to answers
+    (see [`answer_texts`]), with a list of texts a list of these. Anything else that can be iterated over, such as a
+    generator or a column of a data set, is answered as a stream, in its order, while it is read.
+
+    A similarity reads the two texts of a pair apart, all other tasks read them jointly; for a single text it has no
+    answer. Labels of words are those of the first text of a pair. Of each text, `tokenizer.model_max_length` tokens are
+    read; a warning tells how many texts are longer, or empty.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        tasks: Names of the tasks to answer, here or in a call; all by default.
+        top_k: How many labels to tell, here or in a call: 1 tells what was decided, `None` tells all labels.
+        batch_size: Texts of a batch, here or in a call. Texts of similar length are read together.
+        **kwargs: Passed to [`Pipeline`].
+    """
+
+    _load_tokenizer: Any = True
+    _load_processor: Any = False
+    _load_image_processor: Any = False
+    _load_feature_extractor: Any = False
+    tokenizer: Any
+
+    def __init__(self, *args: Any, batch_size: int = 32, **kwargs: Any) -> None:
+        super().__init__(*args, batch_size=batch_size, **kwargs)
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """The answers to a text, to each of a list of texts, or to a stream of texts as a stream.
+
+        Raises:
+            ValueError: An input is neither a text nor a pair; a task is unknown, or needs pairs and got single texts.
+        """
+        if isinstance(inputs, list) and not inputs:
+            return []
+        is_one = isinstance(inputs, str | Mapping | tuple)
+        if not is_one and not isinstance(inputs, list) and isinstance(inputs, Iterable):
+            inputs = (text for text in inputs)  # Pipeline streams generators, and would take a column for one input
+        return super().__call__(inputs, **kwargs)
+
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        unknown = sorted(set(kwargs) - {"tasks", "top_k"})
+        if unknown:
+            raise ValueError(f"The pipeline's options are tasks, top_k and batch_size, found {unknown}. Remove them.")
+        if "top_k" in kwargs and kwargs["top_k"] is not None and kwargs["top_k"] < 1:
+            raise ValueError(f"top_k must be at least 1, or None for all labels, found {kwargs['top_k']}. Use None.")
+        tasks = {}
+        if kwargs.get("tasks") is not None:
+            tasks = {"tasks": choose_tasks(self.model.config.tasks, kwargs["tasks"])}
+        return tasks, tasks, tasks | {key: kwargs[key] for key in ("top_k",) if key in kwargs}
+
+    def preprocess(self, texts: Sequence[Text], tasks: Sequence[Task] | None = None) -> dict[str, Any]:  # type: ignore[override]
+        """What the model reads of a batch."""
+        return {"reading": read(self.tokenizer, texts, tasks or self.model.config.tasks, "pt")}
+
+    def _forward(self, inputs: dict[str, Any], tasks: Sequence[Task] | None = None) -> dict[str, Any]:  # type: ignore[override]
+        """The logits of each task, (B, C) or (B, L, C)."""
+        reading: Reading = inputs["reading"]
+        tasks = tasks or self.model.config.tasks
+        logits: dict[str, Tensor] = {}
+        if reading.joint is not None:
+            found = self.model(**self.ensure_tensor_on_device(**reading.joint)).logits
+            logits = {task.name: found[task.name] for task in tasks if task.has_head}
+        if reading.apart:
+            first, second = (self.ensure_tensor_on_device(**tensors) for tensors in reading.apart)
+            pairs = {f"pair_{name}": second[name] for name in ("input_ids", "attention_mask")}
+            found = self.model(**first, **pairs).logits
+            logits |= {task.name: found[task.name] for task in tasks if not task.has_head}
+        return {"logits": logits, "reading": reading}
+
+    def postprocess(  # type: ignore[override]
+        self, outputs: dict[str, Any], tasks: Sequence[Task] | None = None, top_k: int | None = 1
+    ) -> list[dict[str, Any]]:
+        """The answers to the batch."""
+        reading: Reading = outputs["reading"]
+        logits = {name: tensor.float().numpy() for name, tensor in outputs["logits"].items()}
+        return answer_texts(tasks or self.model.config.tasks, logits, reading.texts, reading.words, top_k)
+
+    def run_single(self, inputs: Any, *params: Any) -> Any:
+        """The answer to one text."""
+        return next(self.get_iterator([inputs], 0, 1, *params))
+
+    def get_iterator(
+        self, inputs: Any, num_workers: int, batch_size: int, preprocess_params: Any, forward_params: Any, params: Any
+    ) -> Iterator[dict[str, Any]]:
+        """The answers in the order of the texts, while they are read; see [`in_batches`]."""
+        notices = Notices()
+
+        def answer(batch: list[Text]) -> list[dict[str, Any]]:
+            inputs = self.preprocess(batch, **preprocess_params)
+            notices.add(inputs["reading"])
+            with evaluating(self.model):
+                outputs = self.forward(inputs, **forward_params)
+            return self.postprocess(outputs, **params)
+
+        try:
+            yield from in_batches(map(as_text, inputs), answer, batch_size)
+        finally:
+            notices.tell(self.tokenizer.model_max_length)

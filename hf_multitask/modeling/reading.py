@@ -1,0 +1,95 @@
+"""From texts to what a model reads of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .task import Task
+from .texts import Text
+from .words import Word, find_words
+
+UNLIMITED = 1_000_000
+"""From this `model_max_length` on a tokenizer means that it does not know one."""
+
+
+@dataclass
+class Reading:
+    """A batch of texts as a model reads it.
+
+    Args:
+        texts: The texts, or the pairs.
+        joint: Tensors of the texts, pairs joined; `None` where no task reads them so.
+        apart: Tensors of first and of second texts, where a task reads the two of a pair apart.
+        words: Per text, its words, where a task labels words.
+        cut: How many texts are longer than what is read.
+    """
+
+    texts: Sequence[Text]
+    joint: Mapping[str, Any] | None = None
+    apart: list[Mapping[str, Any]] = field(default_factory=list)
+    words: list[list[Word]] = field(default_factory=list)
+    cut: int = 0
+
+
+def read(tokenizer: Any, texts: Sequence[Text], tasks: Sequence[Task], tensors: str) -> Reading:
+    """What a model with these tasks reads of a batch that has either texts or pairs.
+
+    Args:
+        tokenizer: The checkpoint's; its `model_max_length` is what is read of a text, in tokens.
+        texts: The batch.
+        tasks: The tasks to answer.
+        tensors: "pt" or "np".
+
+    Raises:
+        ValueError: Words have labels, and the tokenizer does not tell which tokens are theirs; or all tasks compare
+            two texts, and there are single ones.
+    """
+    labels_words = any(task.reads_tokens for task in tasks)
+    if labels_words and not tokenizer.is_fast:
+        raise ValueError(
+            f"Labels of words need a fast tokenizer, found {type(tokenizer).__name__}. Load another by "
+            "AutoTokenizer.from_pretrained(...)."
+        )
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    found = Reading(texts)
+    if any(task.has_head for task in tasks):
+        encoded = tokenize(tokenizer, columns, tensors)
+        found.joint, found.cut = dict(encoded), count_cut(tokenizer, columns, encoded)
+        if labels_words:
+            pairs = zip(columns[0], encoded.encodings, strict=True)
+            found.words = [find_words(text, encoding) for text, encoding in pairs]
+    if len(columns) == 2 and any(not task.has_head for task in tasks):
+        for column in columns:
+            encoded = tokenize(tokenizer, [column], tensors)
+            found.apart.append(dict(encoded))
+            found.cut = max(found.cut, count_cut(tokenizer, [column], encoded))
+    if found.joint is None and not found.apart:
+        raise ValueError(
+            f"The tasks {[task.name for task in tasks]} compare two texts, found a single one, {texts[0][0]!r}. "
+            "Write ('A text.', 'Another.')."
+        )
+    return found
+
+
+def tokenize(tokenizer: Any, columns: Sequence[list[str]], tensors: str) -> Any:
+    """Padded tensors (B, L) of texts, or of pairs, each cut to the tokenizer's `model_max_length`.
+
+    A batch without any token, of empty texts and a tokenizer without special ones, is one of padding.
+    """
+    limit = tokenizer.model_max_length
+    options: dict[str, Any] = {"truncation": True, "max_length": limit} if limit < UNLIMITED else {}
+    options |= {"padding_side": "right", "return_tensors": tensors}
+    encoded = tokenizer(*columns, padding=True, **options)
+    if not encoded["input_ids"].shape[1]:
+        encoded = tokenizer(*columns, **options | {"padding": "max_length", "max_length": 1, "truncation": True})
+    return encoded
+
+
+def count_cut(tokenizer: Any, columns: Sequence[list[str]], encoded: Mapping[str, Any]) -> int:
+    """How many of the texts have more tokens than were read; only those that fill the limit are looked at again."""
+    limit = tokenizer.model_max_length
+    if encoded["input_ids"].shape[1] < limit:
+        return 0
+    full = [place for place, length in enumerate(encoded["attention_mask"].sum(-1).tolist()) if length >= limit]
+    whole = tokenizer(*([column[place] for place in full] for column in columns), verbose=False)["input_ids"]
+    return sum(len(ids) > limit for ids in whole)

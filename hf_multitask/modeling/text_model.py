@@ -1,0 +1,115 @@
+"""A model and what it needs to be used for texts: its tokenizer, and a checkpoint that opens in every way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PretrainedConfig
+
+from .companions import save_companions
+from .embedding import encode, prompt_of
+from .hub import HubModel
+from .tokenizers import HUB_KEYS, TokenizerSource
+
+
+class TextModel(HubModel):
+    """A model that knows its tokenizer, embeds texts, and saves beside itself all by which others open it."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__(config)
+        self._tokenizer: Any = None
+        self.tokenizer_source: TokenizerSource | None = None
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As [`PreTrainedModel.from_pretrained`], remembering where the tokenizer is."""
+        hub_kwargs = {key: kwargs[key] for key in HUB_KEYS if key in kwargs}
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with `output_loading_info=True`
+        if pretrained_model_name_or_path is not None:
+            name = str(pretrained_model_name_or_path)
+            model.tokenizer_source = TokenizerSource(name, hub_kwargs, config=model.config)
+        return loaded
+
+    def encode(
+        self,
+        texts: str | Sequence[str],
+        *,
+        batch_size: int = 32,
+        normalize: bool | None = None,
+        show_progress_bar: bool = False,
+        truncate_dim: int | None = None,
+        prompt_name: str | None = None,
+    ) -> NDArray[np.float32]:
+        """The sentence embeddings of texts, (N, D) float32, or (D,) of a single string.
+
+        Those of `SentenceTransformer(folder, trust_remote_code=True).encode(...)` on the same checkpoint.
+
+        Args:
+            texts: The texts.
+            batch_size: Texts of a batch; texts of similar length are read together.
+            normalize: Whether to scale embeddings to length 1; by default as the configuration says.
+            show_progress_bar: Whether to show one.
+            truncate_dim: Keep so many of the D numbers; for encoders trained for it (Kusupati et al. 2022).
+            prompt_name: The prompt, of the configuration's, to put before each text; by default its default one.
+
+        Raises:
+            ValueError: There is no such prompt, a text is no string, or the model knows no tokenizer.
+        """
+        vectors = encode(
+            self,
+            [texts] if isinstance(texts, str) else texts,
+            batch_size=batch_size,
+            normalize=normalize,
+            show_progress_bar=show_progress_bar,
+            truncate_dim=truncate_dim,
+            prompt=prompt_of(self.config, prompt_name),
+        )
+        return vectors[0] if isinstance(texts, str) else vectors
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer that [`encode`] reads texts with, and that is saved beside the model.
+
+        It is loaded when first asked for, from where the model came from.
+
+        Raises:
+            ValueError: The model was not loaded from anywhere, or there is no tokenizer there.
+        """
+        if self._tokenizer is None:
+            if self.tokenizer_source is None:
+                raise ValueError(
+                    "The model must know its tokenizer, found none: it was built in code. Set model.tokenizer = "
+                    "AutoTokenizer.from_pretrained(...)."
+                )
+            self._tokenizer = self.tokenizer_source.load()
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def has_tokenizer(self) -> bool:
+        """Whether [`tokenizer`] can be had."""
+        try:
+            return self.tokenizer is not None
+        except ValueError:
+            return False
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """As [`PreTrainedModel.save_pretrained`], with all that every way to open the checkpoint needs beside it.
+
+        The weights keep this model's own names: the default renames those of some backbones (nomic_bert, gte,
+        jina_embeddings_v3) to the names of their first release, which the Trainer then cannot resume from.
+        """
+        kwargs.setdefault("save_original_format", False)
+        push = kwargs.pop("push_to_hub", False)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        if kwargs.get("is_main_process", True):
+            save_companions(self, Path(save_directory))
+        if push:  # from there the upload would begin before all is saved
+            keys = ("commit_message", "private", "token", "create_pr", "revision")
+            options = {key: kwargs[key] for key in keys if key in kwargs}
+            self.push_to_hub(kwargs.get("repo_id", Path(save_directory).name), **options)

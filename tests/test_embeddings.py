@@ -1,0 +1,207 @@
+"""Embeddings of texts, from the model and from sentence-transformers on the same folder."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_tokenizer, tiny_bert, tiny_bert_config
+from transformers import BertModel
+from transformers.utils import logging
+
+from hf_multitask import MultiTaskConfig, MultiTaskModel
+from hf_multitask.modeling.sentence_transformers_layout import Layout, read_layout
+
+TASKS = [{"name": "topic", "labels": ["a", "b"]}]
+TEXTS = ["good film", "the council says no , never again today", "", "bad"]
+
+
+@pytest.fixture
+def model(tokenizer):
+    model = tiny_bert(initializer_range=0.5)
+    model.tokenizer = tokenizer
+    return model
+
+
+def backbone(folder, modules=("Transformer", "Pooling"), path="", **files):
+    """A tiny encoder as a sentence-transformers checkpoint with these modules and further json files."""
+    encoder = folder / path
+    BertModel(tiny_bert_config()).save_pretrained(encoder)
+    make_tokenizer().save_pretrained(encoder)
+    paths = {"Transformer": path, "Pooling": "1_Pooling"}
+    entries = [
+        {
+            "idx": place,
+            "name": str(place),
+            "path": paths.get(kind, f"{place}_{kind}"),
+            "type": f"somewhere.models.{kind}",
+        }
+        for place, kind in enumerate(modules)
+    ]
+    for name, values in ({"modules.json": entries} | files).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(values))
+    return str(folder)
+
+
+def test_embeddings_are_the_models_sentence_embeddings_in_the_order_of_the_texts(model, tokenizer):
+    found = model.encode(TEXTS, batch_size=2)
+    expected = [model(**tokenizer(text, return_tensors="pt")).sentence_embedding[0].detach() for text in TEXTS]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, torch.stack(expected), atol=1e-6)
+
+
+def test_a_single_text_has_a_single_vector_and_no_text_none(model):
+    assert model.encode("good").shape == (16,)
+    assert model.encode([]).shape == (0, 16)
+    np.testing.assert_allclose(model.encode("good"), model.encode(["good"])[0])
+
+
+def test_vectors_are_normalised_as_the_configuration_says_unless_asked_otherwise(model):
+    plain = model.encode(TEXTS)
+    model.config.normalize = True
+    unit = plain / np.linalg.norm(plain, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.encode(TEXTS), unit, atol=1e-6)
+    np.testing.assert_allclose(model.encode(TEXTS, normalize=False), plain, atol=1e-6)
+    cut = plain[:, :4] / np.linalg.norm(plain[:, :4], axis=1, keepdims=True)
+    np.testing.assert_allclose(model.encode(TEXTS, normalize=True, truncate_dim=4), cut, atol=1e-6)
+    np.testing.assert_allclose(model.encode(TEXTS, truncate_dim=4), unit[:, :4], atol=1e-6)
+
+
+def test_a_prompt_stands_before_the_text(model):
+    model.config.prompts = {"query": "song ", "passage": "film "}
+    np.testing.assert_allclose(model.encode("good", prompt_name="query"), model.encode("song good"), atol=1e-6)
+    model.config.default_prompt_name = "passage"
+    np.testing.assert_allclose(model.encode("good"), model.encode("good", prompt_name="passage"))
+    with pytest.raises(ValueError, match=r"prompt_name must be one of \['query', 'passage'\], found 'other'"):
+        model.encode("good", prompt_name="other")
+
+
+def test_embedding_leaves_the_model_in_its_mode(tokenizer):
+    model = tiny_bert(hidden_dropout_prob=0.5).train()
+    model.tokenizer = tokenizer
+    assert (model.encode("good film") == model.encode("good film")).all()
+    assert model.training
+
+
+def test_a_progress_bar_is_shown_when_asked_for(model, capfd, monkeypatch):
+    model.encode(TEXTS, show_progress_bar=False)
+    assert "Embedding" not in capfd.readouterr().err
+    monkeypatch.setattr(logging, "_tqdm_active", True)  # progress bars are off in all tests
+    model.encode(TEXTS, show_progress_bar=True)
+    assert "Embedding" in capfd.readouterr().err
+
+
+def test_long_and_empty_texts_are_said(caplog):
+    model = tiny_bert()
+    model.tokenizer = make_tokenizer()
+    model.tokenizer.model_max_length = 4
+    cut, short, _ = model.encode(["good film song", "good film", ""])
+    np.testing.assert_allclose(cut, short, atol=1e-6)
+    assert caplog.messages == [
+        "1 of 3 texts are empty, or have an empty part; their answers mean little",
+        "1 of 3 texts are longer than the 4 tokens that are read of a text",
+    ]
+
+
+@pytest.mark.parametrize("texts", [[("a", "b")], [None], [3]])
+def test_only_strings_are_embedded(model, texts):
+    with pytest.raises(ValueError, match="A text to embed must be a string, found"):
+        model.encode(texts)
+
+
+def test_a_model_built_in_code_asks_for_its_tokenizer():
+    with pytest.raises(ValueError, match=r"The model must know its tokenizer, found none.*Set model.tokenizer ="):
+        tiny_bert().encode("good")
+
+
+def test_a_loaded_model_knows_its_tokenizer(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path)
+    assert loaded.tokenizer.model_max_length == 64
+    np.testing.assert_allclose(loaded.encode(TEXTS), model.encode(TEXTS), atol=1e-6)
+
+
+def test_a_folder_without_a_tokenizer_says_so(tmp_path):
+    tiny_bert().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="There must be a tokenizer beside a model's weights"):
+        MultiTaskModel.from_pretrained(tmp_path).encode("good")
+
+
+def test_a_sentence_transformers_backbone_keeps_what_it_says_of_itself(tmp_path):
+    files = {
+        "1_Pooling/config.json": {"word_embedding_dimension": 16, "pooling_mode_cls_token": True},
+        "sentence_bert_config.json": {"max_seq_length": 12},
+        "config_sentence_transformers.json": {
+            "prompts": {"query": "song ", "document": ""},
+            "default_prompt_name": "query",
+        },
+    }
+    folder = backbone(tmp_path, ("Transformer", "Pooling", "Normalize"), **files)
+    model = MultiTaskModel.from_backbone(folder, tasks=TASKS)
+    config = model.config
+    assert (config.pooling, config.normalize, config.default_prompt_name) == ("cls", True, "query")
+    assert config.prompts == {"query": "song "}
+    assert model.tokenizer.model_max_length == 12
+    model.save_pretrained(tmp_path / "saved")
+    again = MultiTaskModel.from_pretrained(tmp_path / "saved")
+    keys = ("pooling", "normalize", "prompts", "default_prompt_name")
+    assert [getattr(again.config, key) for key in keys] == [getattr(config, key) for key in keys]
+    assert again.tokenizer.model_max_length == 12
+    np.testing.assert_allclose(again.encode(TEXTS), model.encode(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "ours"),
+    [
+        ({"pooling_mode": "lasttoken"}, "last"),
+        ({"pooling_mode": ["max"]}, "max"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
+        ({"pooling_mode_lasttoken": True}, "last"),
+        ({"pooling_mode_max_tokens": True}, "max"),
+        ({}, "mean"),
+    ],
+)
+def test_every_pooling_that_there_is_is_kept(tmp_path, pooling, ours):
+    assert read_layout(backbone(tmp_path, **{"1_Pooling/config.json": pooling})).pooling == ours
+
+
+@pytest.mark.parametrize(
+    ("modules", "pooling", "found"),
+    [
+        (("Transformer", "Pooling", "Dense"), {}, "mean, Dense"),
+        (("Transformer", "Pooling"), {"pooling_mode": ["cls", "max"]}, r"cls\+max"),
+        (("Transformer", "Pooling"), {"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len_tokens"),
+        (("Transformer", "Pooling"), {"pooling_mode": "weightedmean"}, "weightedmean"),
+        (
+            ("Transformer", "Pooling"),
+            {"pooling_mode": "mean", "include_prompt": False},
+            "mean without the prompt's tokens",
+        ),
+    ],
+)
+def test_another_way_to_embed_is_refused_unless_a_pooling_is_named(tmp_path, modules, pooling, found):
+    folder = backbone(tmp_path, modules, **{"1_Pooling/config.json": pooling})
+    with pytest.raises(ValueError, match=f"must be made by one pooling of .* found {found}.*Name one to use"):
+        MultiTaskModel.from_backbone(folder, tasks=TASKS)
+    assert MultiTaskModel.from_backbone(folder, tasks=TASKS, pooling="max").config.pooling == "max"
+
+
+def test_an_encoder_in_a_folder_of_its_own_is_found(tmp_path):
+    folder = backbone(
+        tmp_path, path="0_Transformer", **{"0_Transformer/sentence_bert_config.json": {"max_seq_length": 9}}
+    )
+    model = MultiTaskModel.from_backbone(folder, tasks=TASKS)
+    assert model.tokenizer.model_max_length == 9
+    assert model.encode("good").shape == (16,)
+
+
+def test_an_encoder_by_itself_has_no_layout(tmp_path):
+    BertModel(tiny_bert_config()).save_pretrained(tmp_path)
+    assert read_layout(str(tmp_path)) == Layout()
+    assert read_layout(str(tmp_path), "cls") == Layout(pooling="cls")
+
+
+def test_a_default_prompt_must_be_one_of_the_prompts():
+    with pytest.raises(ValueError, match=r"default_prompt_name must be one of the prompts \[\], found 'query'"):
+        MultiTaskConfig(tiny_bert_config(), TASKS, default_prompt_name="query")

@@ -1,0 +1,295 @@
+"""The pipeline gives the model's own answers to each text, whatever it was batched with."""
+
+import math
+
+import pytest
+import torch
+from conftest import make_tokenizer, tiny_bert
+from datasets import Dataset
+from records import TASKS
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from hf_multitask import Task
+from hf_multitask.modeling.batching import WINDOW
+from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
+
+TEXTS = [
+    ("good film",),
+    ("the council says no , never again today",),
+    ("bad",),
+    ("good film", "council vote"),
+    ("", "song"),
+]
+
+
+@pytest.fixture
+def kinds():
+    """A model with a task of every kind, whose answers differ from text to text."""
+    return tiny_bert(tasks=TASKS, initializer_range=0.5)
+
+
+@pytest.fixture
+def pipe(kinds, tokenizer):
+    return MultiTaskPipeline(model=kinds, tokenizer=tokenizer, device="cpu")
+
+
+def pipe_of(tokenizer, *tasks, **overrides):
+    model = tiny_bert(tasks=tasks, **overrides)
+    return MultiTaskPipeline(model=model, tokenizer=tokenizer, device="cpu")
+
+
+def by_label(scored):
+    return {part["label"]: part["score"] for part in scored}
+
+
+def test_every_kind_of_answer_is_the_models_own(pipe, kinds, tokenizer):
+    for text, answer, scores in zip(TEXTS, pipe(TEXTS), pipe(TEXTS, top_k=None), strict=True):
+        logits = kinds(**tokenizer(*text, return_tensors="pt")).logits
+        chances, decided = kinds.probabilities(logits), kinds.decide(logits)
+        for name in ("topic", "mood", "stars", "flags"):
+            labels = kinds.config.task(name).labels
+            expected = dict(zip(labels, chances[name][0].tolist(), strict=True))
+            assert by_label(scores[name]) == pytest.approx(expected, abs=1e-5)
+            found = [part["score"] for part in scores[name]]
+            assert found == sorted(found, reverse=True)
+            if name == "flags":
+                given = {labels[place] for place in decided[name][0].nonzero().flatten()}
+                assert by_label(answer[name]) == {label: by_label(scores[name])[label] for label in given}
+            else:
+                label = labels[decided[name][0]]
+                assert answer[name] == {"label": label, "score": by_label(scores[name])[label]}
+        assert answer["length"]["score"] == pytest.approx(logits["length"].item(), rel=1e-4)
+    assert len({answer["length"]["score"] for answer in pipe(TEXTS)}) == len(TEXTS)
+
+
+def test_a_text_has_one_answer_however_it_is_written(pipe):
+    alone = pipe("good film")
+    assert alone.keys() == {"topic", "mood", "stars", "flags", "places", "length"}
+    assert pipe(("good film",)) == pipe({"text": "good film", "other": 1}) == pipe(["good film"])[0] == alone
+    pair = pipe(("good film", "council vote"))
+    assert pair.keys() == alone.keys() | {"alike"}
+    assert pipe({"text": "good film", "text_pair": "council vote"}) == pair
+    assert pipe([["good film", "council vote"]]) == [pair]
+
+
+def test_answers_do_not_depend_on_the_size_of_the_batches(pipe):
+    one, all_ = (pipe(TEXTS, batch_size=size, top_k=None) for size in (1, 32))
+    for first, second in zip(one, all_, strict=True):
+        assert first.keys() == second.keys()
+        assert by_label(first["topic"]) == pytest.approx(by_label(second["topic"]), abs=1e-5)
+        assert [word["word"] for word in first["places"]] == [word["word"] for word in second["places"]]
+
+
+def test_a_batch_has_texts_of_similar_length_the_longest_first(pipe, kinds):
+    shapes = []
+    kinds.backbone.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    pipe([("good " * length,) for length in (9, 1, 8, 2)], batch_size=2)
+    assert shapes == [(2, 11), (2, 4)]
+
+
+def test_a_stream_is_answered_in_its_order_while_it_is_read(pipe):
+    read = []
+
+    def texts():
+        for index in range(1000):
+            read.append(index)
+            yield "good " * (1 + index * 7 % 13)
+
+    answers = pipe(texts(), batch_size=2)
+    first = next(answers)
+    assert len(read) == 2 * WINDOW, "no more than a window is read ahead"
+    found = [first["length"]["score"], *(answer["length"]["score"] for answer in answers)]
+    expected = [answer["length"]["score"] for answer in pipe(["good " * (1 + index * 7 % 13) for index in range(13)])]
+    assert found == pytest.approx([expected[index % 13] for index in range(1000)], rel=1e-4)
+
+
+def test_a_column_of_a_data_set_streams(pipe):
+    rows = Dataset.from_dict({"text": ["good film", "bad"], "text_pair": ["song", "vote"]})
+    answers = pipe(rows["text"])
+    assert iter(answers) is answers
+    assert list(answers) == pipe(["good film", "bad"])
+    assert list(pipe(rows)) == pipe([("good film", "song"), ("bad", "vote")])
+    assert list(pipe(rows.to_iterable_dataset())) == list(pipe(rows))
+
+
+def test_tasks_are_chosen_in_the_call_or_when_the_pipeline_is_made(pipe, kinds, tokenizer):
+    assert pipe("good", tasks=["mood", "topic"]).keys() == {"mood", "topic"}
+    made = MultiTaskPipeline(model=kinds, tokenizer=tokenizer, device="cpu", tasks=["mood"], top_k=None)
+    assert made("good") == {"mood": pipe("good", top_k=None)["mood"]}
+    assert made("good", tasks=["topic"], top_k=2) == {"topic": pipe("good", top_k=None)["topic"][:2]}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tasks": ["mood", "nothing"]}, r"tasks must name some of the model's tasks .*, found \['nothing'\]"),
+        ({"tasks": []}, "found none"),
+        ({"top_k": 0}, "top_k must be at least 1, or None for all labels, found 0"),
+        ({"return_all_scores": True}, r"options are tasks, top_k and batch_size, found \['return_all_scores'\]"),
+        ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
+        ({"tasks": ["alike"]}, r"The tasks \['alike'\] compare two texts, found a single one, 'good'"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(pipe, options, message):
+    with pytest.raises(ValueError, match=message):
+        pipe(["good"], **options)
+
+
+def test_probabilities_are_calibrated(tokenizer):
+    tasks = [Task(name="topic", labels=("a", "b"), temperature=4.0), Task(name="flags", labels=("x", "y"))]
+    pipe = pipe_of(tokenizer, *tasks, initializer_range=0.5)
+    scores = by_label(pipe("good film", top_k=None)["topic"])
+    logits = pipe.model(**tokenizer("good film", return_tensors="pt")).logits["topic"][0]
+    assert [scores["a"], scores["b"]] == pytest.approx((logits / 4.0).softmax(-1).tolist())
+
+
+def test_labels_apply_from_their_thresholds_on(tokenizer):
+    several = {"name": "flags", "problem_type": "multi_label_classification", "labels": ["x", "y"]}
+    for thresholds, given in (((0.0, 1.0), {"x"}), ((1.0, 0.0), {"y"}), ((0.0, 0.0), {"x", "y"}), ((1.0, 1.0), set())):
+        pipe = pipe_of(tokenizer, several | {"thresholds": thresholds})
+        assert by_label(pipe("good")["flags"]).keys() == given
+
+
+def test_an_ordinal_answer_is_the_median_class(tokenizer):
+    pipe = pipe_of(tokenizer, {"name": "stars", "problem_type": "ordinal", "labels": ["1", "2", "3"]})
+    head = pipe.model.heads["stars"][0]
+    with torch.no_grad():  # p = 0.4, 0.2, 0.4
+        head.weight.zero_()
+        head.bias.copy_(torch.logit(torch.tensor([0.6, 2 / 3])))
+    assert by_label(pipe("good", top_k=None)["stars"]) == pytest.approx({"1": 0.4, "2": 0.2, "3": 0.4})
+    assert pipe("good")["stars"] == {"label": "2", "score": pytest.approx(0.2)}
+
+
+def test_several_numbers_have_their_names_and_the_users_units(tokenizer):
+    task = {"name": "affect", "problem_type": "regression", "labels": ["joy", "fear"], "target_mean": [100, -100]}
+    assert by_label(pipe_of(tokenizer, task)("good")["affect"]) == pytest.approx({"joy": 100, "fear": -100}, abs=5)
+
+
+def test_a_similarity_is_the_cosine_of_two_texts_read_apart(pipe, kinds, tokenizer):
+    answers = pipe(TEXTS)
+    assert ["alike" in answer for answer in answers] == [False, False, False, True, True]
+    first, second = (
+        kinds(**tokenizer(text, return_tensors="pt")).sentence_embedding for text in ("good film", "council vote")
+    )
+    assert answers[3]["alike"]["score"] == pytest.approx(torch.cosine_similarity(first, second).item(), abs=1e-5)
+
+
+WORD_LABELS = {"name": "parts", "problem_type": "token_classification", "labels": ["a", "b", "c"]}
+
+
+def test_words_have_their_characters_and_the_label_of_their_first_token(tokenizer):
+    pipe = pipe_of(tokenizer, WORD_LABELS, initializer_range=0.5)
+    text = "the council, again"
+    words = pipe(text)["parts"]
+    assert [word["word"] for word in words] == ["the", "council", ",", "again"]
+    assert all(text[word["start"] : word["end"]] == word["word"] for word in words)
+    model = pipe.model
+    chances = model.probabilities(model(**tokenizer(text, return_tensors="pt")).logits)["parts"][0, 1:-1]
+    assert [word["entity"] for word in words] == ["abc"[place] for place in chances.argmax(-1)]
+    assert [word["score"] for word in words] == pytest.approx(chances.amax(-1).tolist(), abs=1e-5)
+
+
+def test_entities_are_the_words_that_belong_together(tokenizer):
+    labels = ["O", "B-LOC", "I-LOC", "B-PER"]
+    pipe = pipe_of(tokenizer, {"name": "places", "problem_type": "token_classification", "labels": labels})
+    table = {"good": "B-LOC", "bad": "I-LOC", "film": "O", "vote": "B-PER"}
+    head = pipe.model.heads["places"]
+    tags = {tokenizer.convert_tokens_to_ids(word): labels.index(tag) for word, tag in table.items()}
+    pipe.model.backbone.register_forward_pre_hook(
+        lambda module, args, kwargs: setattr(head, "ids", kwargs["input_ids"]), with_kwargs=True
+    )
+    head.register_forward_hook(
+        lambda module, args, output: torch.stack(
+            [torch.eye(4)[[tags.get(token, 0) for token in row]] * 9.0 for row in head.ids.tolist()]
+        )
+    )
+    text = "good bad film vote bad"
+    found = pipe(text)["places"]
+    spans = [(part["entity_group"], part["word"]) for part in found]
+    assert spans == [("LOC", "good bad"), ("PER", "vote"), ("LOC", "bad")]
+    assert all(text[part["start"] : part["end"]] == part["word"] for part in found)
+    score = math.exp(9.0) / (math.exp(9.0) + 3)
+    assert [part["score"] for part in found] == pytest.approx([score] * 3)
+
+
+def test_a_word_of_several_tokens_is_one_word_with_the_first_ones_label():
+    backend = Tokenizer(models.WordPiece({"[UNK]": 0, "coun": 1, "##cil": 2, "vote": 3, "[PAD]": 4}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    pieces = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]")
+    pipe = pipe_of(pieces, WORD_LABELS, initializer_range=0.5)
+    words = pipe("council vote")["parts"]
+    assert [(word["word"], word["start"], word["end"]) for word in words] == [("council", 0, 7), ("vote", 8, 12)]
+    model = pipe.model
+    chances = model.probabilities(model(**pieces("council vote", return_tensors="pt")).logits)["parts"][0]
+    assert [word["score"] for word in words] == pytest.approx(chances[[0, 2]].amax(-1).tolist(), abs=1e-5)
+
+
+def test_words_end_at_spaces_where_the_tokenizer_takes_the_text_for_one_word():
+    backend = Tokenizer(models.BPE({"[PAD]": 0, "a": 1, "b": 2, "▁": 3, "▁b": 4, "c": 5}, [("▁", "b")]))
+    backend.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]")
+    assert set(tokenizer("ac ba").word_ids()) == {0}, "or this test shows nothing"
+    words = pipe_of(tokenizer, WORD_LABELS)("ac ba")["parts"]
+    assert [(word["word"], word["start"], word["end"]) for word in words] == [("ac", 0, 2), ("ba", 3, 5)]
+
+
+def test_a_pair_has_the_words_of_its_first_text(tokenizer):
+    answer = pipe_of(tokenizer, WORD_LABELS)(("good film", "council vote"))
+    assert [word["word"] for word in answer["parts"]] == ["good", "film"]
+
+
+def test_what_lies_behind_the_tokenizers_limit_is_not_read_and_that_is_said(caplog):
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = 4
+    pipe = pipe_of(tokenizer, WORD_LABELS, {"name": "topic", "labels": ["a", "b"]}, initializer_range=0.5)
+    cut, short, fits = pipe(["good film council vote", "good film", "bad film"])
+    assert [word["word"] for word in cut["parts"]] == ["good", "film"]
+    assert cut["topic"] == pytest.approx(short["topic"], abs=1e-5)
+    assert fits.keys() == cut.keys()
+    assert caplog.messages == ["1 of 3 texts are longer than the 4 tokens that are read of a text"]
+
+
+def test_empty_texts_are_answered_and_that_is_said(pipe, caplog):
+    answers = pipe(["", " ", "good", ("good", "")])
+    assert answers[0]["places"] == []
+    assert answers[0]["topic"].keys() == {"label", "score"}
+    assert caplog.messages == ["3 of 4 texts are empty, or have an empty part; their answers mean little"]
+
+
+def test_empty_texts_are_answered_where_the_tokenizer_makes_no_tokens_of_them():
+    backend = Tokenizer(models.WordLevel({"[PAD]": 0, "good": 1, "[UNK]": 2}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]")
+    pipe = pipe_of(tokenizer, WORD_LABELS, {"name": "topic", "labels": ["a", "b"]})
+    assert pipe("")["topic"]["score"] == pytest.approx(0.5, abs=0.2)
+    assert pipe("")["parts"] == []
+    beside, alone = pipe(["", "good"], batch_size=2)[0], pipe("")
+    assert beside["topic"] == pytest.approx(alone["topic"])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_answering_leaves_the_model_in_its_mode(tokenizer, training):
+    model = tiny_bert(hidden_dropout_prob=0.5).train(training)
+    pipe = MultiTaskPipeline(model=model, tokenizer=tokenizer, device="cpu")
+    assert pipe("good film") == pipe("good film")
+    assert model.training is training
+
+
+def test_no_texts_have_no_answers(pipe):
+    assert pipe([]) == []
+    assert list(pipe(text for text in ())) == []
+
+
+@pytest.mark.parametrize("text", [(), ("a", "b", "c"), 3, None, {"texts": "a"}, ("a", 3)])
+def test_what_is_neither_a_text_nor_a_pair_is_refused(pipe, text):
+    with pytest.raises(ValueError, match="A text must be a string, or for a pair two strings or a mapping"):
+        pipe([text])
+
+
+def test_words_need_a_fast_tokenizer(pipe, tokenizer, monkeypatch):
+    monkeypatch.setattr(type(tokenizer), "is_fast", False)
+    with pytest.raises(ValueError, match="Labels of words need a fast tokenizer"):
+        pipe(TEXTS)

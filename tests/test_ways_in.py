@@ -1,0 +1,103 @@
+"""One folder, opened where this package is not: as a model, a pipeline and a SentenceTransformer, with one answer."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import make_tokenizer, tiny_bert
+from records import TASKS
+
+from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("sentence_transformers", reason="sentence-transformers opens the folder here")
+
+TEXTS = ["good film", "the council says no , never again today", "", "bad " * 50, "song"]
+
+STRANGER = """
+import sys
+sys.modules["hf_multitask"] = None  # importing it raises ImportError
+import json
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModel, pipeline
+
+folder, file = sys.argv[1:]
+texts = json.loads(sys.stdin.read())
+options = {"batch_size": 2}
+model = AutoModel.from_pretrained(folder, trust_remote_code=True)
+pipe = pipeline(model=folder, trust_remote_code=True, device="cpu")
+sentences = SentenceTransformer(folder, trust_remote_code=True, device="cpu")
+np.savez(
+    file,
+    model=model.encode(texts, **options),
+    sentences=sentences.encode(texts, **options),
+    prompted=sentences.encode(texts, prompt_name="query", truncate_dim=4),
+    expected=model.encode(texts, prompt_name="query", truncate_dim=4),
+    limit=sentences.max_seq_length,
+    size=sentences.get_embedding_dimension(),
+)
+sentences.save(folder + "-again")
+np.savez(file + "-again", sentences=SentenceTransformer(folder + "-again", trust_remote_code=True).encode(texts))
+heads = AutoModel.from_pretrained(folder + "-again", trust_remote_code=True)
+assert sorted(heads.heads) == sorted(model.heads), "the heads are kept"
+print(json.dumps(pipe(texts, top_k=None)))
+"""
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["as they are", "normalised"])
+def opened(request, tmp_path_factory):
+    """A checkpoint, what a stranger found in it, and what its answers should be."""
+    folder = tmp_path_factory.mktemp("ways") / "model"
+    model = tiny_bert(tasks=TASKS, initializer_range=0.5)
+    model.config.normalize, model.config.prompts = request.param, {"query": "song "}
+    model.tokenizer = make_tokenizer()
+    model.tokenizer.model_max_length = 16
+    model.save_pretrained(folder)
+    environment = {**os.environ, "HF_HOME": str(folder.parent / "cache"), "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, str(folder), str(folder.parent / "found")],
+        input=json.dumps(TEXTS),
+        env=environment,
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = np.load(folder.parent / "found.npz"), np.load(folder.parent / "found-again.npz")
+    return model, *found, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_sentence_transformer_has_the_models_embeddings(opened):
+    model, found, _, _ = opened
+    expected = model.encode(TEXTS)
+    for way in ("model", "sentences"):
+        np.testing.assert_allclose(found[way], expected, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(found["prompted"], found["expected"], atol=1e-6, rtol=0)
+    assert np.allclose(np.linalg.norm(expected, axis=1), 1) == model.config.normalize
+
+
+def test_a_sentence_transformer_reads_and_returns_as_much_as_the_model(opened):
+    assert opened[1]["limit"] == 16
+    assert opened[1]["size"] == 16
+
+
+def test_a_sentence_transformer_can_be_saved_and_opened_again(opened):
+    _, found, again, _ = opened
+    np.testing.assert_allclose(again["sentences"], found["sentences"], atol=1e-6, rtol=0)
+
+
+def test_a_pipeline_has_the_models_answers(opened):
+    model, _, _, answers = opened
+    expected = MultiTaskPipeline(model=model, tokenizer=model.tokenizer, device="cpu")(TEXTS, top_k=None)
+    for answer, wanted in zip(answers, expected, strict=True):
+        assert answer.keys() == wanted.keys()
+        for name in ("topic", "flags"):
+            scores, others = ({part["label"]: part["score"] for part in found[name]} for found in (answer, wanted))
+            assert scores == pytest.approx(others, abs=1e-6)
+        assert answer["length"]["score"] == pytest.approx(wanted["length"]["score"], rel=1e-5)
+        assert [part["word"] for part in answer["places"]] == [part["word"] for part in wanted["places"]]
