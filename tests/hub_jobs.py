@@ -16,6 +16,7 @@ TESTS = Path(__file__).parent
 TEXTS = ["good film", "the council says no"]
 
 EXPECTED = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
+EXPECTED |= {"modules.json", "config_sentence_transformers.json"}
 EXPECTED |= {path.name for path in (TESTS.parent / "hf_multitask" / "modeling").glob("*.py")} - {"__init__.py"}
 """Files without which a push is not complete. What else a checkpoint is opened by belongs here."""
 
@@ -77,6 +78,14 @@ def local_logits(folder: Path, tokenizer) -> dict[str, torch.Tensor]:
     """The logits of a checkpoint on the disk."""
     inputs = tokenizer(TEXTS, padding=True, return_tensors="pt")
     return {task: values.detach() for task, values in MultiTaskModel.from_pretrained(folder)(**inputs).logits.items()}
+
+
+def assert_without_token(hub, folder: Path, done: subprocess.CompletedProcess) -> None:
+    """The token is in no file of a run, in nothing that it said, and in nothing that it pushed."""
+    places = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    places |= hub.stored() | {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
+    assert len(places) > 50
+    assert [place for place, content in places.items() if TOKEN.encode() in content] == []
 
 
 def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:

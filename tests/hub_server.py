@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -89,6 +90,8 @@ class HubServer:
         self.requests: list[Request] = []
         self.wrong_uploads: list[str] = []
         """Large files whose bytes were not those that were announced."""
+        self.slow: tuple[str, float] = ("no such request", 0.0)
+        """Part of a `METHOD path`, and the seconds that such requests wait for their answer."""
         self._faults: list[list] = []  # part of a path, status (0: cut), how many times more
         self._lock = threading.Lock()
 
@@ -160,6 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == 0:
             return self._cut()
         body = self._body()
+        if self.hub.slow[0] in f"{self.command} {self.path_only}":
+            time.sleep(self.hub.slow[1])
         if fault is not None:
             return self._json({"error": "not now"}, fault)
         for method, pattern, route in ROUTES:

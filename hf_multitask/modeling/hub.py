@@ -93,9 +93,10 @@ class HubModel(PreTrainedModel):
         """The README that is pushed with the model: that of where it came from, unless another is set; may be empty."""
         if self._card is None:
             self._card = ""
-            if origin := self.config._name_or_path:
+            if origin := self.config.name_or_path:
+                revision = getattr(self.config, "_commit_hash", None)  # of a folder there is none
                 with contextlib.suppress(OSError):  # it has none, or is gone
-                    path: Any = cached_file(origin, "README.md", revision=self.config._commit_hash)
+                    path: Any = cached_file(origin, "README.md", revision=revision)
                     self._card = Path(path).read_text(encoding="utf-8")
         return self._card
 
