@@ -25,6 +25,7 @@ TOKEN = "hf_dummy_0123456789abcdef"
 
 USER = "tester"
 FOR_EVER = 10**9
+CUT, LOST = 0, -1  # in place of a status
 LFS_SIZE = 100_000
 """Files of so many bytes, and all weights, go the way of large files."""
 
@@ -92,7 +93,7 @@ class HubServer:
         """Large files whose bytes were not those that were announced."""
         self.slow: tuple[str, float] = ("no such request", 0.0)
         """Part of a `METHOD path`, and the seconds that such requests wait for their answer."""
-        self._faults: list[list] = []  # part of a path, status (0: cut), how many times more
+        self._faults: list[list] = []  # part of a path, status, how many times more
         self._lock = threading.Lock()
 
     def __enter__(self) -> "HubServer":
@@ -119,7 +120,11 @@ class HubServer:
 
     def cut(self, part: str = "PUT /lfs/", *, times: int = 1) -> None:
         """Read half of what the next such requests send, then cut the connection."""
-        self._faults.append([part, 0, times])
+        self._faults.append([part, CUT, times])
+
+    def lose_answer(self, part: str, *, times: int = 1) -> None:
+        """Do what the next such requests ask for, then cut the connection."""
+        self._faults.append([part, LOST, times])
 
     def heal(self) -> None:
         """Take back all faults."""
@@ -160,12 +165,14 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         self.path_only = unquote(address.path)
         fault = self.hub.fault(f"{self.command} {self.path_only}")
-        if fault == 0:
+        if fault == CUT:
+            self.rfile.read(int(self.headers["Content-Length"] or 0) // 2)
             return self._cut()
         body = self._body()
         if self.hub.slow[0] in f"{self.command} {self.path_only}":
             time.sleep(self.hub.slow[1])
-        if fault is not None:
+        self.answer_is_lost = fault == LOST
+        if fault not in (None, LOST):
             return self._json({"error": "not now"}, fault)
         for method, pattern, route in ROUTES:
             if method == self.command and (match := re.fullmatch(pattern, self.path_only)):
@@ -189,8 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _cut(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"] or 0) // 2)
-        self._remember(0)
+        self._remember(CUT)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # at once: a reset
         self.close_connection = True
         self.connection.close()
@@ -199,6 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(Request(self.command, self.path_only, self.headers["Authorization"], status))
 
     def _send(self, content: bytes, status: int, headers: dict[str, str]) -> None:
+        if self.answer_is_lost:
+            return self._cut()
         self._remember(status)
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
@@ -206,6 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+        return None
 
     def _json(self, values: object, status: int = 200, **headers: str) -> None:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
