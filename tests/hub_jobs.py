@@ -55,7 +55,13 @@ def environment(hub, home: Path) -> dict[str, str]:
 def start(hub, home: Path, *command: str) -> subprocess.CompletedProcess:
     """Run a command to its end."""
     return subprocess.run(
-        command, cwd=home.parent, env=environment(hub, home), capture_output=True, text=True, timeout=300
+        command,
+        cwd=home.parent,
+        env=environment(hub, home),
+        stdin=subprocess.DEVNULL,  # nobody answers a question
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
