@@ -75,7 +75,7 @@ class PushingTrainer(Trainer):
         self._finish_current_push()
         folder = Path(str(self.args.output_dir))
         options: dict[str, Any] = {"token": token, "revision": revision}
-        advice = _how_to_push(self.hub_model_id, folder)
+        advice = _how_to_push(self.hub_model_id, folder, revision or self.args.hub_revision)
         if blocking:
             return self._upload(folder, commit_message, advice, ignore_patterns=KEPT_HERE, **options)
         jobs: Any = [run_as_future(self._upload_copy, stage_folder(folder), commit_message, advice, **options)]
@@ -210,7 +210,9 @@ def _is_somebody_elses(card: Path) -> bool:
     return card.is_file() and MARK not in card.read_text(encoding="utf-8")
 
 
-def _how_to_push(repo: str | None, folder: Path) -> str:
+def _how_to_push(repo: str | None, folder: Path, revision: str | None) -> str:
     """The command that pushes a finished run's folder later."""
-    leave_out = " ".join(f"--exclude {shlex.quote(pattern)}" for pattern in KEPT_HERE)
-    return f"The run is saved in {folder}; push it later: hf upload {repo} {shlex.quote(str(folder))} . {leave_out}"
+    command = ["hf", "upload", str(repo), str(folder), "."]
+    command += [word for pattern in KEPT_HERE for word in ("--exclude", pattern)]
+    command += [] if revision is None else ["--revision", revision]
+    return f"The run is saved in {folder}; push it later: {shlex.join(command)}"
