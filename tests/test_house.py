@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "settings": {"modeling"},
     "data": {"modeling", "settings"},
     "evaluation": {"modeling"},
-    "training": {"modeling", "data", "evaluation", "settings", "tables"},
+    "training": {"modeling", "data", "evaluation", "settings", "publishing", "backbones", "tables"},
     "publishing": {"modeling", "tables"},
     "commands": {"modeling", "settings", "data", "evaluation", "training", "publishing", "backbones"},
     "backbones": set(),

@@ -5,26 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ..backbones import published_name
-from ..evaluation.metric import Metric
-from ..evaluation.registry import metrics_of
-from ..modeling.task import Task
-from ..publishing.run_record import ReportedMetric, RunRecord
+from ..publishing.run_record import RunRecord
+from ..training.description import reported_metrics, told_arguments
 from ..training.loading import train_batches
 from .machine import describe_machine
 from .run import Run
-
-TOLD_ARGUMENTS = (
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "optim",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "layer_decay",
-    "embeddings_lr_scale",
-    "seed",
-)
-"""Those of the training arguments that a card tells."""
 
 
 def describe_run(run: Run) -> RunRecord:
@@ -46,7 +31,7 @@ def describe_run(run: Run) -> RunRecord:
         pooling=trainer.model.config.pooling,
         max_length=run.tokenizer.model_max_length,
         tasks=data.tasks,
-        metrics={task.name: _reported(task) for task in data.tasks},
+        metrics={task.name: reported_metrics(task) for task in data.tasks},
         label_counts={split: data.label_counts(split) for split in data.splits},
         target_summaries={split: data.number_summaries(split) for split in data.splits},
         sizes=data.sizes(),
@@ -76,14 +61,5 @@ def describe_run(run: Run) -> RunRecord:
         machine=describe_machine(trainer),
         resumed=run.checkpoint is not None,
         chosen_by=(args.metric_for_best_model or "") if args.load_best_model_at_end else "",
-        arguments={name: args.to_dict()[name] for name in TOLD_ARGUMENTS},
+        arguments=told_arguments(trainer),
     )
-
-
-def _reported(task: Task) -> list[ReportedMetric]:
-    return [
-        ReportedMetric(metric.name, metric.title, metric.higher_is_better)
-        if isinstance(metric, Metric)
-        else ReportedMetric(metric.name, metric.name, None)
-        for metric in metrics_of(task)
-    ]

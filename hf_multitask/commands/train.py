@@ -39,6 +39,7 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
         logging.getLogger("hf_multitask").setLevel(logging.INFO)
         write_skipped_rows(run.data.skipped, run.folder)
         print(describe_data(record))
+        trainer.record = record  # for the cards of checkpoints that are pushed
 
     results = {"train": _learn(run, speaks)}
     calibration: dict[str, Calibration] = {}
@@ -70,9 +71,10 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
             calibration={task: dataclasses.asdict(found) for task, found in calibration.items()},
         )
         _publish(record, run.folder)
-    if trainer.args.push_to_hub:
-        trainer.push_to_hub()
+    failure = _push(run) if trainer.args.push_to_hub else ""
     trainer.end()
+    if failure:
+        sys.exit(f"error: {failure}")
 
 
 def _learn(run: Run, speaks: bool) -> dict[str, float]:
@@ -90,6 +92,15 @@ def _learn(run: Run, speaks: bool) -> dict[str, float]:
             print(f"\nStopped. The same command with --resume_from_checkpoint goes on from {run.folder}")
         sys.exit(128 + stop.interrupted)
     return metrics
+
+
+def _push(run: Run) -> str:
+    """Push the finished run; what went wrong, if anything did."""
+    try:
+        run.trainer.push_to_hub()
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def _answer_samples(run: Run) -> list[Sample]:

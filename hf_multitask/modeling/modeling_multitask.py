@@ -262,6 +262,7 @@ class MultiTaskModel(TextModel):
             task: A mapping with at least 'name' and 'labels', or a `Task`.
         """
         self.config.tasks = parse_tasks([*self.config.tasks, task])
+        self.card = ""  # that of where it came from tells other tasks
         new_task = self.config.tasks[-1]
         if not new_task.has_head:
             return
@@ -278,6 +279,7 @@ class MultiTaskModel(TextModel):
         removed = self.config.task(name)
         remaining = [task for task in self.config.tasks if task is not removed]
         self.config.tasks = parse_tasks(remaining)
+        self.card = ""
         if name in self.heads:
             del self.heads[name]
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig
 
 from .companions import save_companions
 from .embedding import encode, prompt_of
+from .hub import HubModel
 from .tokenizers import HUB_KEYS, TokenizerSource
 
 
-class TextModel(PreTrainedModel):
+class TextModel(HubModel):
     """A model that knows its tokenizer, embeds texts, and saves beside itself all by which others open it."""
 
     def __init__(self, config: PretrainedConfig) -> None:

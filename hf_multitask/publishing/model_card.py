@@ -4,13 +4,12 @@ import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelCard
 
 from . import data_tables
 from .card_metadata import card_metadata
-from .figures import Illustration
 from .headline import headline_table
 from .limits import describe_limits
 from .result_tables import SPLITS, calibration_table, class_table, describe_scores, threshold_tables
@@ -18,11 +17,14 @@ from .run_record import RunRecord
 from .samples import describe_samples
 from .setup import describe_setup
 
+if TYPE_CHECKING:
+    from .figures import Illustration  # with it matplotlib, which a card needs not wait for
+
 TEMPLATE = Path(__file__).with_name("template.md")
 """Of Jinja; `render_model_card` says with what."""
 
 
-def render_model_card(record: RunRecord, figures: Sequence[Illustration] = ()) -> str:
+def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ()) -> str:
     """The Markdown text of the card, with the scores as a `model-index` in its YAML header.
 
     Args:
@@ -85,7 +87,7 @@ def _escaped(tables: dict[str, str]) -> dict[str, str]:
     return {name: html.escape(table, quote=False) for name, table in tables.items()}
 
 
-def _classes(record: RunRecord, figures: Sequence[Illustration]) -> list[dict[str, Any]]:
+def _classes(record: RunRecord, figures: "Sequence[Illustration]") -> list[dict[str, Any]]:
     """Per task with something to show of its labels, its table and what of its figures the table does not tell."""
     found = []
     for task in record.tasks:
