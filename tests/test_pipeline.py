@@ -11,8 +11,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hf_multitask import Task
+from hf_multitask.data.tokenization import tokenize
 from hf_multitask.modeling.batching import WINDOW
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
+from hf_multitask.modeling.words import find_words
 
 TEXTS = [
     ("good film",),
@@ -234,6 +236,22 @@ def test_words_end_at_spaces_where_the_tokenizer_takes_the_text_for_one_word():
     assert set(tokenizer("ac ba").word_ids()) == {0}, "or this test shows nothing"
     words = pipe_of(tokenizer, WORD_LABELS)("ac ba")["parts"]
     assert [(word["word"], word["start"], word["end"]) for word in words] == [("ac", 0, 2), ("ba", 3, 5)]
+
+
+def test_a_word_has_the_label_of_the_token_that_training_gave_it_to():
+    pieces = [("[PAD]", 0.0), ("[UNK]", -9.0), ("▁", -2.0), ("▁good", -1.0), ("b", -1.0), ("c", -1.0)]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=1))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]")
+    row = {"words": ["good", "bc", "good", "c"], "targets": {"parts": [0, 1, 2, 0]}}
+    trained = tokenize(Dataset.from_list([row]), tokenizer, 16)[0]
+    labelled = [place for place, label in enumerate(trained["targets"]["parts"]) if label != -100]
+    text = " ".join(row["words"])
+    encoded = tokenizer([text])
+    assert encoded["input_ids"][0] == trained["input_ids"], "or this test shows nothing"
+    words = find_words(text, encoded.encodings[0])
+    assert [word.token for word in words] == labelled == [0, 1, 4, 5]
+    assert [text[word.start : word.end] for word in words] == row["words"]
 
 
 def test_a_pair_has_the_words_of_its_first_text(tokenizer):
