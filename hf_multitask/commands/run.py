@@ -14,7 +14,7 @@ from ..data.preparation import PreparedData, prepare
 from ..data.streaming import StreamedMixture
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.sentence_transformers_layout import read_layout
-from ..modeling.tokenizers import load_tokenizer
+from ..modeling.tokenizer_source import load_tokenizer
 from ..settings.command_line import parse_command_line
 from ..settings.run_settings import RunSettings
 from ..training.adapters import add_lora

@@ -24,7 +24,7 @@ from .pooling import pool
 from .sentence_transformers_layout import read_layout
 from .task import Task, parse_tasks
 from .text_model import TextModel
-from .tokenizers import HUB_KEYS, TokenizerSource
+from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 
 @dataclass

@@ -10,7 +10,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from .companions import save_companions
 from .embedding import encode, prompt_of
-from .tokenizers import HUB_KEYS, TokenizerSource
+from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 
 class TextModel(PreTrainedModel):
