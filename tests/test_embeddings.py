@@ -1,12 +1,13 @@
 """Embeddings of texts, from the model and from sentence-transformers on the same folder."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_tokenizer, tiny_bert, tiny_bert_config
-from transformers import BertModel
+from transformers import AutoTokenizer, BertModel
 from transformers.utils import logging
 
 from hf_multitask import MultiTaskConfig, MultiTaskModel
@@ -126,6 +127,40 @@ def test_a_folder_without_a_tokenizer_says_so(tmp_path):
     tiny_bert().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="There must be a tokenizer beside a model's weights"):
         MultiTaskModel.from_pretrained(tmp_path).encode("good")
+
+
+def test_a_tokenizer_that_the_user_saved_is_left_alone_until_the_model_has_one_in_use(backbone_folder, tmp_path):
+    own = make_tokenizer()
+    own.add_tokens(["extra"])
+    own.save_pretrained(tmp_path)
+    model = MultiTaskModel.from_backbone(backbone_folder, tasks=TASKS)
+    model.save_pretrained(tmp_path)
+    assert len(AutoTokenizer.from_pretrained(tmp_path)) == len(own)
+    model.encode("good")
+    model.save_pretrained(tmp_path)
+    assert len(AutoTokenizer.from_pretrained(tmp_path)) == len(own) - 1
+
+
+def test_a_model_whose_tokenizer_is_gone_is_saved_and_that_is_said(backbone_folder, tmp_path, caplog):
+    shutil.copytree(backbone_folder, tmp_path / "source")
+    model = MultiTaskModel.from_backbone(str(tmp_path / "source"), tasks=TASKS)
+    shutil.rmtree(tmp_path / "source")
+    model.save_pretrained(tmp_path / "saved")
+    assert "No tokenizer is saved in" in caplog.messages[0]
+    assert MultiTaskModel.from_pretrained(tmp_path / "saved").config.tasks == model.config.tasks
+
+
+@pytest.mark.parametrize("how", [((False,), {}), ((), {"is_main_process": False})], ids=["by place", "by name"])
+def test_only_the_main_process_writes_and_uploads(model, tmp_path, monkeypatch, how):
+    monkeypatch.setattr(model, "push_to_hub", lambda *args, **kwargs: pytest.fail("another process uploads"))
+    args, options = how
+    model.save_pretrained(tmp_path, *args, **options, push_to_hub=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_is_not_shown(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    assert "hf_secret" not in repr(MultiTaskModel.from_pretrained(tmp_path, token="hf_secret").tokenizer_source)
 
 
 def test_a_sentence_transformers_backbone_keeps_what_it_says_of_itself(tmp_path):
