@@ -176,7 +176,7 @@ def test_a_sentence_transformers_backbone_keeps_what_it_says_of_itself(tmp_path)
     model = MultiTaskModel.from_backbone(folder, tasks=TASKS)
     config = model.config
     assert (config.pooling, config.normalize, config.default_prompt_name) == ("cls", True, "query")
-    assert config.prompts == {"query": "song "}
+    assert config.prompts == {"query": "song ", "document": ""}
     assert model.tokenizer.model_max_length == 12
     model.save_pretrained(tmp_path / "saved")
     again = MultiTaskModel.from_pretrained(tmp_path / "saved")
@@ -229,6 +229,36 @@ def test_an_encoder_in_a_folder_of_its_own_is_found(tmp_path):
     model = MultiTaskModel.from_backbone(folder, tasks=TASKS)
     assert model.tokenizer.model_max_length == 9
     assert model.encode("good").shape == (16,)
+
+
+def test_a_default_prompt_may_be_empty(tmp_path):
+    prompting = {"prompts": {"query": "song ", "document": ""}, "default_prompt_name": "document"}
+    folder = backbone(tmp_path, **{"config_sentence_transformers.json": prompting})
+    model = MultiTaskModel.from_backbone(folder, tasks=TASKS)
+    np.testing.assert_allclose(model.encode("good"), model.encode("good", prompt_name="document"))
+    assert np.abs(model.encode("good") - model.encode("good", prompt_name="query")).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"sentence_bert_config.json": {"max_seq_length": 9}}, 9),
+        ({"sentence_roberta_config.json": {"max_seq_length": 9}}, 9),
+        ({"sentence_bert_config.json": {"module_output_name": "token_embeddings"}}, 64),
+    ],
+    ids=["as ever", "in an old file", "as since version 6, by the tokenizer"],
+)
+def test_the_length_that_a_checkpoint_reads_is_kept(tmp_path, files, limit):
+    assert read_layout(backbone(tmp_path, **files)).max_length == limit
+
+
+def test_no_more_is_read_than_the_encoder_can_where_the_tokenizer_knows_no_limit(tmp_path):
+    BertModel(tiny_bert_config(max_position_embeddings=20)).save_pretrained(tmp_path)
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = int(1e30)
+    tokenizer.save_pretrained(tmp_path)
+    model = MultiTaskModel.from_backbone(str(tmp_path), tasks=TASKS)
+    np.testing.assert_allclose(model.encode("good " * 40), model.encode("good " * 18), atol=1e-6)
 
 
 def test_an_encoder_by_itself_has_no_layout(tmp_path):
