@@ -1,6 +1,7 @@
 """The house: which room may use which, and what the front door offers."""
 
 import ast
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,11 @@ def test_modeling_stands_on_the_standard_library_torch_and_transformers(path):
             assert level == 1, "one flat folder"
             assert "." not in module
             assert module, "`from . import x` is not copied into a checkpoint"
+
+
+def test_no_file_of_a_checkpoint_hides_a_package_from_a_python_that_is_started_there():
+    names = {path.stem for path in (PACKAGE / "modeling").glob("*.py")} - {"__init__"}
+    assert names & (sys.stdlib_module_names | importlib.metadata.packages_distributions().keys()) == set()
 
 
 def test_the_depth_rule_knows_no_task_and_no_trainer():

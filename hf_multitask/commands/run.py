@@ -14,7 +14,7 @@ from ..data.preparation import PreparedData, prepare
 from ..data.streaming import StreamedMixture
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.sentence_transformers_layout import read_layout
-from ..modeling.tokenizers import load_tokenizer
+from ..modeling.tokenizer_source import load_tokenizer
 from ..settings.command_line import parse_command_line
 from ..settings.run_settings import RunSettings
 from ..training.adapters import add_lora
@@ -73,12 +73,19 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
     use_all_cores(args)
     with args.main_process_first(desc="preparing the data"):
         data = prepare(settings)
+        if settings.sample_texts and not any(task.has_head for task in data.tasks):
+            raise ValueError(
+                "sample_texts must be answered by a task that reads single texts, found only similarities. Leave "
+                "sample_texts out: pairs of the data are shown."
+            )
         backbone = resolve_backbone(settings.backbone)
         layout = read_layout(backbone, settings.pooling)
         tokenizer = load_tokenizer(backbone, subfolder=layout.subfolder)
-        max_length = settings.max_length or layout.max_length or MAX_LENGTH
+        readable = tokenizer.model_max_length
+        max_length = settings.max_length or min(layout.max_length or MAX_LENGTH, readable)
         splits = data.tokenized(tokenizer, max_length)
-        tokenizer.model_max_length = max_length  # so that it is saved: what was read in training is read in use
+        # So that it is saved: what was read in training is read in use.
+        tokenizer.model_max_length = min(max_length, readable)
     evaluated = {split: mix(list(splits[split].values())) for split in EVALUATED if split in splits}
     if "validation" not in evaluated and "eval_strategy" not in settings.training:
         args.eval_strategy = IntervalStrategy.NO

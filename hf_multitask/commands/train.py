@@ -107,7 +107,8 @@ def _answer_samples(run: Run) -> list[Sample]:
     """Texts, the configuration's or the first of the last split, with the answers of every task."""
     split = next(name for name in ("test", "validation", "train") if name in run.data.splits)
     texts = [(text,) for text in run.settings.sample_texts or ()] or run.data.first_texts(split, SAMPLES)
-    pipe = MultiTaskPipeline(run.trainer.model, run.tokenizer)
+    model = run.trainer.model
+    pipe = MultiTaskPipeline(model, run.tokenizer, device=model.device)  # by itself it would take a free accelerator
     return list(zip(texts, pipe(texts), pipe(texts, top_k=None), strict=True))
 
 

@@ -1,6 +1,5 @@
 """What lies beside the weights, so that a checkpoint opens in every way: as a pipeline, as a SentenceTransformer."""
 
-import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,6 @@ if TYPE_CHECKING:  # not to be run here, but to be seen by what copies the files
 
     __all__ = ["MultiTaskTransformer"]
 
-logger = logging.getLogger(__name__)
-
 
 def save_companions(model: Any, folder: Path) -> None:
     """Write the pipeline's code, the files of sentence-transformers and, where the model has one, the tokenizer."""
@@ -25,7 +22,4 @@ def save_companions(model: Any, folder: Path) -> None:
         Path(__file__).with_name("sentence_transformer_multitask.py"), folder / "sentence_transformer_multitask.py"
     )
     write_layout(model.config, folder)
-    if model.has_tokenizer():
-        model.tokenizer.save_pretrained(folder)
-    else:
-        logger.info("No tokenizer is saved: the model knows none. Set model.tokenizer, or save it into %s", folder)
+    model.save_tokenizer(folder)

@@ -11,7 +11,7 @@ from .batching import in_batches
 from .decoding import unit_vectors
 from .inference import evaluating
 from .notices import Notices
-from .reading import Reading, count_cut, tokenize
+from .reading import Reading, cut_places, tokenize
 from .texts import Text
 
 
@@ -56,7 +56,7 @@ def encode(
     def embed(batch: list[Text]) -> list[NDArray[np.float32]]:
         column = [prompt + text for (text,) in batch]
         encoded = tokenize(tokenizer, [column], "pt")
-        notices.add(Reading(batch, cut=count_cut(tokenizer, [column], encoded)))
+        notices.add(Reading(batch, cut=len(cut_places(tokenizer, [column], encoded))))
         with evaluating(model):
             embedding = model(**encoded.to(model.device)).sentence_embedding
         return list(embedding.float().cpu().numpy())

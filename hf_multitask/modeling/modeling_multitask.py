@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from .backbone import auto_class, freeze_unused_modules
+from .backbone import auto_class, freeze_unused_modules, readable_tokens
 from .configuration_multitask import MultiTaskConfig
 from .decoding import decide, probabilities
 from .heads import build_head
@@ -24,7 +24,7 @@ from .pooling import pool
 from .sentence_transformers_layout import read_layout
 from .task import Task, parse_tasks
 from .text_model import TextModel
-from .tokenizers import HUB_KEYS, TokenizerSource
+from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 
 @dataclass
@@ -121,7 +121,8 @@ class MultiTaskModel(TextModel):
         model = cls(config, backbone=backbone)
         model.heads.to(device=backbone.device, dtype=backbone.dtype)
         model.eval()
-        model.tokenizer_source = TokenizerSource(name_or_path, hub_kwargs, max_length=layout.max_length)
+        max_length = layout.max_length or readable_tokens(backbone.config)
+        model.tokenizer_source = TokenizerSource(name_or_path, hub_kwargs, max_length=max_length)
         return model
 
     def forward(
