@@ -36,9 +36,9 @@ def describe_run(run: Run) -> RunRecord:
     several = len(data.splits["train"]) > 1
     return RunRecord(
         name=run.folder.resolve().name,
-        base_model=published_name(settings.backbone),
-        pooling=settings.pooling,
-        max_length=settings.max_length,
+        base_model=published_name(settings.from_checkpoint or settings.backbone or ""),
+        pooling=trainer.model.config.pooling,
+        max_length=run.tokenizer.model_max_length,
         tasks=data.tasks,
         metrics={task.name: _reported(task) for task in data.tasks},
         label_counts={split: data.label_counts(split) for split in data.splits},
@@ -55,6 +55,7 @@ def describe_run(run: Run) -> RunRecord:
             (group["name"], sum(p.numel() for p in group["params"]), group["lr"], group["weight_decay"])
             for group in trainer.parameter_groups()
         ],
+        retention=run.retention,
         arguments={name: args.to_dict()[name] for name in TOLD_ARGUMENTS},
     )
 

@@ -10,7 +10,14 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from . import data_tables
 from .figures import Illustration
-from .result_tables import SPLITS, calibration_table, class_table, describe_scores, threshold_tables
+from .result_tables import (
+    SPLITS,
+    calibration_table,
+    class_table,
+    describe_scores,
+    earlier_table,
+    threshold_tables,
+)
 from .run_record import LOSS, RunRecord
 from .samples import describe_samples
 
@@ -87,6 +94,7 @@ def _tables(record: RunRecord) -> dict[str, str]:
         "groups": data_tables.group_table(record),
         "calibration": calibration_table(record) if record.calibration else "",
         "thresholds": threshold_tables(record),
+        "earlier": earlier_table(record),
     }
     return tables | {split: describe_scores(record, split) for split in ("eval", "test") if split in record.results}
 

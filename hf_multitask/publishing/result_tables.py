@@ -37,6 +37,21 @@ def describe_scores(record: RunRecord, split: str) -> str:
     return "\n\n".join(tables)
 
 
+def earlier_table(record: RunRecord) -> str:
+    """Each metric of the earlier model's tasks before and after, on the test split or, without rows there, validation.
+
+    Empty where none of them was scored.
+    """
+    rows: dict[str, list[object]] = {}
+    for split in ("test", "eval"):
+        after = {task.name: scores for task, scores in record.scores(split)}
+        for task, scores in record.scores(split, before=True):
+            for metric, score in scores.items():
+                row = [f"{task.name}: {_header(metric)}", SPLITS[split], score, after[task.name][metric]]
+                rows.setdefault(f"{task.name}_{metric.name}", row)
+    return format_table(["earlier task", "split", "before", "after"], list(rows.values())) if rows else ""
+
+
 def _header(metric: ReportedMetric) -> str:
     if metric == LOSS or metric.higher_is_better is None:
         return metric.title
