@@ -84,9 +84,10 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
     retention = retain_tasks(settings.retain, start, model, data, args)
     if retention == "distill":
         splits["train"] = teach_tasks(splits["train"], start, model, args)
-    train: Any = Mixture(splits["train"], settings.mixing)
+    mixing = settings.mixing.among(splits["train"])
+    train: Any = Mixture(splits["train"], mixing)
     if data.streams:
-        train = StreamedMixture(splits["train"], data.streams, settings.mixing, tokenizer, max_length)
+        train = StreamedMixture(splits["train"], data.streams, mixing, tokenizer, max_length)
     trainer = MultiTaskTrainer(
         model if settings.lora is None else add_lora(model, settings.lora),
         args,

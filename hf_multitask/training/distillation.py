@@ -61,11 +61,12 @@ def teach(
     for indices in batches[processes.process_index :: processes.num_processes]:
         logits = _answer(model, collate(inputs.__getitems__(indices)))
         for task in tasks:
-            for place, index in enumerate(indices):
-                values = logits[task.name][place]
-                values = values[: tokens_N[index]] if task.reads_tokens else values
-                start = starts[task.name][index]
-                found[task.name][start : start + values.numel()] = values.flatten()
+            if not task.reads_tokens:
+                found[task.name].view(-1, task.num_labels)[indices] = logits[task.name]
+                continue
+            for index, values_LC in zip(indices, logits[task.name], strict=True):
+                start, end = starts[task.name][index : index + 2]
+                found[task.name][start:end] = values_LC[: tokens_N[index]].flatten()
     if processes.num_processes > 1:  # the rows of the others are zeros
         found = {name: reduce(values.to(processes.device), "sum").cpu() for name, values in found.items()}
     targets = rows.with_format("arrow")[:]["targets"].combine_chunks()
