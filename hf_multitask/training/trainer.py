@@ -46,7 +46,7 @@ class MultiTaskTrainer(SavingTrainer):
     Args:
         model: The model to train.
         args: The training arguments.
-        train_dataset: Tokenised rows with `targets` (see also [`teach`]): a `Dataset`, several by name, or a [`Mixture`].
+        train_dataset: Tokenised rows with `targets`: a `Dataset`, several by name, or a [`Mixture`] of them.
         processing_class: The tokenizer; needed unless `data_collator` is given.
         data_collator: By default a [`MultiTaskCollator`] for the model's tasks.
         compute_metrics: By default [`MultiTaskMetrics`] for the model's tasks.
