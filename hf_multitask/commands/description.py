@@ -26,8 +26,8 @@ def describe_run(run: Run) -> RunRecord:
     }
     return RunRecord(
         name=run.folder.resolve().name,
-        base_model=published_name(settings.backbone),
-        base_model_on_hub=not Path(settings.backbone).exists(),
+        base_model=published_name(settings.from_checkpoint or settings.backbone or ""),
+        base_model_on_hub=not Path(settings.from_checkpoint or settings.backbone or "").exists(),
         pooling=trainer.model.config.pooling,
         max_length=run.tokenizer.model_max_length,
         tasks=data.tasks,
@@ -61,5 +61,6 @@ def describe_run(run: Run) -> RunRecord:
         machine=describe_machine(trainer),
         resumed=run.checkpoint is not None,
         chosen_by=(args.metric_for_best_model or "") if args.load_best_model_at_end else "",
+        retention=run.retention,
         arguments=told_arguments(trainer),
     )

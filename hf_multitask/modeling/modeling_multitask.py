@@ -138,6 +138,7 @@ class MultiTaskModel(TextModel):
         sentence_embedding: Tensor | None = None,
         labels: Mapping[str, Tensor] | None = None,
         num_items_in_batch: Mapping[str, Tensor] | None = None,
+        teacher_logits: Mapping[str, Tensor] | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
@@ -159,6 +160,7 @@ class MultiTaskModel(TextModel):
                 (B, C) or, with one output, (B,) for the kinds whose answers are numbers or any number of labels, NaN
                 where there is none. Tasks may be left out.
             num_items_in_batch: Per task, the targets of the whole effective batch; see [`task_losses`].
+            teacher_logits: Beside `labels`, per task another model's (B, C) or (B, L, C), NaN where there are none.
             output_hidden_states: Whether to return the backbone's hidden states, of first and then of second texts.
             output_attentions: Whether to return the backbone's attentions.
             return_dict: `False` returns a tuple.
@@ -192,7 +194,7 @@ class MultiTaskModel(TextModel):
         loss, losses = None, None
         if labels is not None:
             check_labels(self.config.tasks, labels)
-            losses = task_losses(self.config.tasks, logits, labels, num_items_in_batch)
+            losses = task_losses(self.config.tasks, logits, labels, num_items_in_batch, teacher_logits)
             loss = total_loss(self.config.tasks, losses)
             if loss is None:
                 loss = torch.zeros((), device=sentence_embedding.device)
