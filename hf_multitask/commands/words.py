@@ -21,7 +21,6 @@ def text_columns(told: argparse.Namespace) -> list[str]:
 
 def at_least_one(word: str) -> int:
     """The whole number, at least 1, that a word is."""
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, found {word}")
-    return number
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number and at least 1, found {word}")
+    return int(word)

@@ -42,9 +42,8 @@ class Parts:
         Raises:
             ValueError: There is a file at `output` already, or there are parts of another command.
         """
-        joined = self.folder / JOINED
         if self.output.exists():
-            if joined.exists() and not self._whole.exists():
+            if self._is_left_over():
                 return True
             raise ValueError(
                 f"The output must not exist yet, found {self.output}. Choose another name, or move the file aside."
@@ -128,6 +127,12 @@ class Parts:
         for path in last:
             path.unlink(missing_ok=True)
         self.folder.rmdir()
+
+    def _is_left_over(self) -> bool:
+        """Whether the output got its name, and the folder was yet to be removed."""
+        if not self.folder.is_dir() or self._whole.exists():
+            return False
+        return (self.folder / JOINED).exists() or not any(self.folder.iterdir())
 
     @property
     def _whole(self) -> Path:
