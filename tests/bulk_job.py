@@ -50,12 +50,12 @@ def _kill_at(number):
         setattr(pathlib.Path, name, counted(getattr(pathlib.Path, name)))
 
 
-def sweep(model, source, suffix, stride):
-    """Every place where the command can be killed, or every `stride`-th."""
+def sweep(model, source, suffix, first, stride):
+    """Every place where the command can be killed, or every `stride`-th, from the `first` on."""
     folder = pathlib.Path(source).parent
     whole, output = folder / f"whole.{suffix}", folder / f"output.{suffix}"
     assert run(["predict", model, source, str(whole), "--batch_size", "2"])
-    number, killed, wrong = 1, 0, []
+    number, killed, wrong = int(first), 0, []
     while True:
         words = ["predict", model, source, str(output), "--batch_size", "2"]
         if run(words, kill_at=number):

@@ -40,7 +40,7 @@ def describe_run(run: Run) -> RunRecord:
         pooling=trainer.model.config.pooling,
         max_length=run.tokenizer.model_max_length,
         tasks=data.tasks,
-        metrics={task.name: _reported(task) for task in data.tasks},
+        metrics={task.name: reported_metrics(task) for task in data.tasks},
         label_counts={split: data.label_counts(split) for split in data.splits},
         target_summaries={split: data.number_summaries(split) for split in data.splits},
         sizes=data.sizes(),
@@ -59,7 +59,8 @@ def describe_run(run: Run) -> RunRecord:
     )
 
 
-def _reported(task: Task) -> list[ReportedMetric]:
+def reported_metrics(task: Task) -> list[ReportedMetric]:
+    """The metrics that a task is reported by, the primary one first."""
     return [
         ReportedMetric(metric.name, metric.title, metric.higher_is_better)
         if isinstance(metric, Metric)
