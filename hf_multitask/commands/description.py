@@ -1,12 +1,14 @@
 """A run as the plain record that its report and its card are written from."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..backbones import published_name
 from ..evaluation.metric import Metric
 from ..evaluation.registry import metrics_of
+from ..modeling.configuration_multitask import MultiTaskConfig
 from ..modeling.task import Task
 from ..publishing.run_record import ReportedMetric, RunRecord
 from ..training.loading import train_batches
@@ -56,6 +58,35 @@ def describe_run(run: Run) -> RunRecord:
             for group in trainer.parameter_groups()
         ],
         arguments={name: args.to_dict()[name] for name in TOLD_ARGUMENTS},
+    )
+
+
+def scored_record(
+    config: MultiTaskConfig,
+    results: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+) -> RunRecord:
+    """The record of which only the scores are known.
+
+    Args:
+        config: Of the model.
+        results: Per split (train, eval, test), its metrics under their full keys.
+        intervals: Per `<task>_<metric>` of the test split, its interval.
+    """
+    return RunRecord(
+        name="",
+        base_model="",
+        pooling=config.pooling,
+        max_length=0,
+        tasks=config.tasks,
+        metrics={task.name: reported_metrics(task) for task in config.tasks},
+        label_counts={},
+        sizes={},
+        sources={},
+        groups=(),
+        arguments={},
+        results=results,
+        intervals=intervals or {},
     )
 
 

@@ -15,13 +15,12 @@ from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.task import Task
 from ..opening import read_config
 from ..publishing.result_tables import describe_scores
-from ..publishing.run_record import RunRecord
 from ..settings.run_settings import SPLITS, RunSettings, TaskSettings
 from ..settings.yaml_file import read_yaml
 from ..training.argument_parser import parse_arguments
 from ..training.threads import use_all_cores
 from ..training.trainer import MultiTaskTrainer
-from .description import reported_metrics
+from .description import scored_record
 
 DESCRIPTION = """\
 Scores the tasks of a checkpoint on the data that a configuration of a training run names, in the same splits, and
@@ -86,21 +85,7 @@ def main(words: Sequence[str]) -> None:
         prediction: Any = trainer.predict(mix(list(splits[told.split].values())), metric_key_prefix=prefix)
     if trainer.is_world_process_zero():
         found = find(tasks, prediction.predictions, prediction.label_ids, told.confidence_intervals)
-        record = RunRecord(
-            name=Path(told.checkpoint).name,
-            base_model="",
-            pooling=model.config.pooling,
-            max_length=model.tokenizer.model_max_length,
-            tasks=[task for task in tasks if task.name in settings.tasks],
-            metrics={task.name: reported_metrics(task) for task in tasks},
-            label_counts={},
-            sizes={},
-            sources={},
-            groups=(),
-            arguments={},
-            results={prefix: prediction.metrics},
-            intervals=found.intervals,
-        )
+        record = scored_record(model.config, {prefix: prediction.metrics}, found.intervals)
         print(describe_scores(record, prefix))
         if output is not None:
             results = prediction.metrics | ({"confidence_intervals": found.intervals} if found.intervals else {})
