@@ -11,6 +11,7 @@ from .modeling.task import Head, Task
 if TYPE_CHECKING:
     from .data.collation import MultiTaskCollator
     from .evaluation.metrics import MultiTaskMetrics
+    from .scoring import MultiTaskScorer
     from .training.arguments import MultiTaskTrainingArguments
     from .training.freezing import GradualUnfreezing, freeze
     from .training.layerwise import layerwise_parameter_groups
@@ -24,6 +25,7 @@ __all__ = [
     "MultiTaskMetrics",
     "MultiTaskModel",
     "MultiTaskOutput",
+    "MultiTaskScorer",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
     "Task",
@@ -36,6 +38,7 @@ _LAZY = {
     "GradualUnfreezing": "training.freezing",
     "MultiTaskCollator": "data.collation",
     "MultiTaskMetrics": "evaluation.metrics",
+    "MultiTaskScorer": "scoring",
     "MultiTaskTrainer": "training.trainer",
     "MultiTaskTrainingArguments": "training.arguments",
     "freeze": "training.freezing",

@@ -19,7 +19,15 @@ MAY_IMPORT = {
     "evaluation": {"modeling"},
     "training": {"modeling", "data", "evaluation", "settings", "publishing", "backbones", "tables"},
     "publishing": {"modeling", "tables"},
-    "commands": {"modeling", "settings", "data", "evaluation", "training", "publishing", "backbones"},
+    "opening": {"modeling"},
+    "answer_columns": {"modeling"},
+    "scoring": {"modeling", "opening", "answer_columns"},
+    "files": {"answer_columns"},
+    "commands": {
+        *("modeling", "settings", "data", "evaluation", "training", "publishing", "backbones", "tables"),
+        *("opening", "answer_columns", "scoring", "files"),
+    },
+    "__main__": {"commands"},
     "backbones": set(),
     "tables": set(),
 }
