@@ -10,6 +10,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from .companions import save_companions
 from .embedding import encode, prompt_of
+from .inference import evaluating
 from .tokenizers import HUB_KEYS, TokenizerSource
 
 
@@ -58,8 +59,11 @@ class TextModel(PreTrainedModel):
             ValueError: There is no such prompt, a text is no string, or the model knows no tokenizer.
         """
         vectors = encode(
-            self,
+            self._embed,
+            self.tokenizer,
+            self.config,
             [texts] if isinstance(texts, str) else texts,
+            tensors="pt",
             batch_size=batch_size,
             normalize=normalize,
             show_progress_bar=show_progress_bar,
@@ -67,6 +71,13 @@ class TextModel(PreTrainedModel):
             prompt=prompt_of(self.config, prompt_name),
         )
         return vectors[0] if isinstance(texts, str) else vectors
+
+    def _embed(self, encoded: Any) -> NDArray[np.float32]:
+        """The embeddings of a tokenised batch, (B, D)."""
+        with evaluating(self):
+            embedding = self(**encoded.to(self.device)).sentence_embedding
+        vectors: NDArray[np.float32] = embedding.float().cpu().numpy()
+        return vectors
 
     @property
     def tokenizer(self) -> Any:
