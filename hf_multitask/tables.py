@@ -1,15 +1,21 @@
 """Tables that read well in a terminal and in Markdown alike."""
 
+import re
 from collections.abc import Sequence
+
+NUMBER = re.compile(r"[-+]?(\d|inf|nan|$).*")
+"""A cell that a column of numbers may have: a number, maybe with more behind it, or a dash for none."""
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table: text as given, floats with four digits, all but the first column at the right."""
+    """A Markdown table: text as given and at the left, floats with four digits and numbers at the right."""
     cells = [[_cell(value) for value in row] for row in (header, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    columns = range(len(header))
+    widths = [max(len(row[column]) for row in cells) for column in columns]
+    right = [column > 0 and all(NUMBER.fullmatch(row[column]) for row in cells[1:]) for column in columns]
+    rule = ["-" * (width - 1) + (":" if at_right else "-") for width, at_right in zip(widths, right, strict=True)]
     lines = [
-        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        [f"{cell:{'>' if at_right else '<'}{width}}" for cell, width, at_right in zip(row, widths, right, strict=True)]
         for row in (cells[0], rule, *cells[1:])
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

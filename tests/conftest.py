@@ -1,12 +1,16 @@
 """Tiny models and tokenizers, made in memory."""
 
 import os
+import shutil
+import tempfile
 
 # Before anything imports transformers: no test may reach a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# The code of checkpoints is imported from here; no test may leave some in, or find some in, the user's own cache.
+os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="hf_multitask-")
 
 import pytest
 import torch
@@ -21,6 +25,12 @@ TASKS = [
 ]
 WORDS = ["good", "bad", "film", "council", "vote", "song", "says", "they", "never", "again"]
 WORDS += ["was", "great", "dull", "fire", "team", "win", "lost", "today"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_code_is_left():
+    yield
+    shutil.rmtree(os.environ["HF_MODULES_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

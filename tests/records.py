@@ -1,7 +1,7 @@
 """A finished run with a task of every kind, every number in it different from all others."""
 
 from hf_multitask import Task
-from hf_multitask.publishing.run_record import ReportedMetric, RunRecord
+from hf_multitask.publishing.run_record import Machine, ReportedMetric, RunRecord
 
 MACRO_F1 = ReportedMetric("f1_macro", "Macro F1", True)
 ACCURACY = ReportedMetric("accuracy", "Accuracy", True)
@@ -10,7 +10,7 @@ COSINES = ReportedMetric("spearman", "Spearman", True)
 FOREIGN = ReportedMetric("foreign", "foreign", None)
 
 TASKS = [
-    Task(name="topic", labels=("News", "Opinion", "a|b, \n<c>")),
+    Task(name="topic", labels=("News", "Opinion", "a|b, \n<c>"), description="What a text | is\n<about>."),
     Task(name="mood", labels=("n", "p"), loss_weight=0.5, head={"hidden": [8], "dropout": 0.25}),
     Task(name="stars", problem_type="ordinal", labels=("1", "2", "3")),
     Task(name="flags", problem_type="multi_label_classification", labels=("spam", "rude"), class_weights=(1.5, 2.25)),
@@ -44,7 +44,7 @@ def record(**overrides) -> RunRecord:
     """The run, with other values for some of its fields."""
     of = Numbers()
     labelled = [task for task in TASKS if task.labels]
-    results = {"train": {"train_runtime": 12345.0, "train_loss": 0.5}}
+    results = {"train": {"train_runtime": 12345.0, "train_samples_per_second": 1234.56, "train_loss": 0.5}}
     for split in ("eval", "test"):
         keys = [f"{t.name}_{name}" for t in TASKS for name in [*(m.name for m in METRICS[t.name]), "loss"]]
         results[split] = {f"{split}_{key}": of.share() for key in [*keys, "average", "worst"]}
@@ -68,11 +68,19 @@ def record(**overrides) -> RunRecord:
             for split in ("train", "validation", "test")
         },
         "sizes": {name: {"train": of.count(), "test": of.count()} for name in ("news", "films")},
-        "sources": {"news": "news_folder", "films": "films_folder"},
+        "sources": {"news": "news_folder", "films": "someone/films"},
+        "hub_datasets": ["films"],
+        "task_datasets": {task.name: ["films"] if task.name == "mood" else ["news", "films"] for task in TASKS},
+        "pair_tasks": ["alike"],
+        "license": "apache-2.0",
+        "languages": ["en", "no"],
+        "embedding_size": 333,
+        "parameters": 7654321,
+        "machine": Machine(3, "Some GPU", "bfloat16 mixed with float32"),
         "skipped_rows": 987,
         "mixing": "temperature (2)",
         "epoch_rows": [{"news": of.count(), "films": of.count()} for _ in range(2)],
-        "groups": [("layers.0", 10, 1e-5, 0.01), ("heads", 4, 1e-4, 0.0)],
+        "groups": [("layers.0", 1234, 1e-5, 0.01), ("layers.0", 56, 1e-5, 0.0), ("heads", 4, 1e-4, 0.0)],
         "arguments": {"seed": 42},
         "results": results,
         "intervals": {key: (of.share(), of.share()) for key in known},

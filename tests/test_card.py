@@ -4,12 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-import transformers.dynamic_module_utils
-from conftest import tiny_bert
 from huggingface_hub import ModelCard
 from records import METRICS, TASKS, record
 
 from hf_multitask import Task
+from hf_multitask.publishing.data_tables import MOST_LISTED
 from hf_multitask.publishing.figures import Illustration
 from hf_multitask.publishing.model_card import render_model_card
 from hf_multitask.publishing.result_tables import MOST_CLASSES
@@ -118,7 +117,8 @@ def test_the_card_has_the_rows_of_every_label_dataset_and_epoch(card):
                 assert card["labelled"][f"{name}: {written(label)}"][split] == str(count)
     for name, sizes in run.sizes.items():
         assert {split: card["rows of"][name][split] for split in sizes} == {s: str(n) for s, n in sizes.items()}
-        assert card["rows of"][name]["from"] == run.sources[name]
+        link = f"[{run.sources[name]}](https://huggingface.co/datasets/{run.sources[name]})"
+        assert card["rows of"][name]["from"] == (link if name in run.hub_datasets else run.sources[name])
         for epoch, rows in enumerate(run.epoch_rows, start=1):
             assert card["dataset"][name][f"rows of epoch {epoch}"] == str(rows[name])
     assert "left out: 987\n" in render(run)
@@ -132,50 +132,93 @@ def test_the_card_has_every_summary_of_targets_that_are_numbers(card):
             assert {key: float(cell.replace(",", "")) for key, cell in cells.items()} == values[name]
 
 
-def test_the_card_has_the_groups_the_arguments_and_the_run_time(card):
-    assert card["group"]["layers.0"] == {"parameters": "10", "learning rate": "1e-05", "weight decay": "0.01"}
-    assert card["group"]["heads"] == {"parameters": "4", "learning rate": "0.0001", "weight decay": "0"}
+def test_the_card_has_a_row_of_each_depth_with_its_parameters_rate_and_decays(card):
+    assert card["group"] == {
+        "layers.0": {"parameters": "1,290", "learning rate": "1e-05", "weight decay": "0.01 (0 for 56)"},
+        "heads": {"parameters": "4", "learning rate": "0.0001", "weight decay": "0"},
+    }
+
+
+def test_the_card_has_the_arguments_and_what_the_run_stood_on():
+    run = record()
+    lines = ["`seed`: 42", "`max_length`: 64 tokens"]
+    lines += ["Hardware: 3 processes on Some GPU, bfloat16 mixed with float32"]
+    lines += [", ".join(f"{name} {version}" for name, version in run.versions.items())]
+    lines += ["Energy and emissions were not measured, and are not estimated here"]
+    training = render(run).partition("## Training")[2]
+    assert all(f"- {line}\n" in training for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.4, "0 s"),
+        (119.4, "119 s"),
+        (120.0, "2 min"),
+        (7169.0, "119 min"),
+        (12345.0, "3 h 26 min"),
+        (360_000.0, "100 h 0 min"),
+    ],
+)
+def test_the_card_has_the_time_and_the_speed_of_training(seconds, told):
+    measured = {"train_runtime": seconds, "train_samples_per_second": 1234.56}
+    what = "evaluations and checkpoints included, 1,234.6 training rows per second\n"
+    assert f"- Time: {told}, {what}" in render(record(results={"train": measured}))
+    assert f"- Time: {told}, since it was resumed, {what}" in render(record(results={"train": measured}, resumed=True))
+
+
+def test_the_first_screen_says_what_each_task_tells_and_how_well(card):
+    run, shown = record(), card["task"]
+    for task in TASKS:
+        metric = METRICS[task.name][0]
+        low, high = run.intervals[f"{task.name}_{metric.name}"]
+        arrow = "↑" if metric.higher_is_better else "↓"
+        value = run.results["test"][f"test_{task.name}_{metric.name}"]
+        assert shown[f"**{task.name}**"]["score, test"] == f"{metric.title} {arrow} {value:.4f} [{low:.4f}, {high:.4f}]"
+        assert shown[f"**{task.name}**"]["what it tells"] == written(task.description)
+    assert {name.strip("*"): row["answers"] for name, row in shown.items() if "answers" in row} == {
+        "topic": "News, Opinion, a\\|b,  &lt;c&gt;",
+        "mood": "n, p",
+        "stars": "in order: 1, 2, 3",
+        "flags": "any of: spam, rude",
+        "places": "for each word: O, B-LOC, I-LOC",
+        "length": "a number",
+        "alike": "cosine of two texts",
+    }
+
+
+def test_the_first_screen_names_a_metric_that_all_tasks_share_once():
+    run = record(tasks=TASKS[1:3])
+    assert set(tables(render(run))["task"]["**mood**"]) == {"answers", "Macro F1 ↑, test"}
+    assert set(tables(render(record(tasks=TASKS[1:3], results={})))["task"]["**mood**"]) == {
+        "answers",
+        "Macro F1 ↑, validation",
+    }
+
+
+def test_the_first_screen_has_the_facts_of_the_model():
     text = render(record())
-    assert all(f"- {line}\n" in text for line in ("`seed`: 42", "`max_length`: 64 tokens", "Training took 12,345 s"))
+    facts = ["Embedding: 333 numbers", "Reads at most 64 tokens", "Language: en, no", "Licence: apache-2.0"]
+    facts += ["Parameters: 7,654,321, of which 1,294 learnt"]
+    facts += ["Trained on: news_folder, [someone/films](https://huggingface.co/datasets/someone/films)"]
+    assert all(f"\n- {fact}" in text for fact in facts)
+    assert "all of which learnt" in render(record(parameters=1294))
+    assert "Licence" not in render(record(license=None))
 
 
 def test_the_card_has_each_tasks_kind_and_what_differs_from_the_default():
-    rows = tables(render(record()).partition("## Tasks and data")[2])["task"]
+    rows = tables(render(record()).partition("## Data")[2])["task"]
     assert [row["kind"] for row in rows.values()] == [task.problem_type.replace("_", " ") for task in TASKS]
+    assert [row["labels"] for row in rows.values()] == [str(len(task.labels) or "-") for task in TASKS]
+    assert [row["rows from"] for row in rows.values()] == [", ".join(record().task_datasets[t.name]) for t in TASKS]
     assert {name: row["settings"] for name, row in rows.items()} == {
-        "topic": "-",
+        "topic": "",
         "mood": "loss weight 0.5; head hidden 8 and dropout 0.25",
-        "stars": "-",
+        "stars": "",
         "flags": "class weights 1.5 2.25",
-        "places": "-",
+        "places": "",
         "length": "target mean 31.5; target std 4.125",
         "alike": "score range 1 5",
-    }
-
-
-def test_the_model_index_has_every_metric_of_the_test_split_under_the_hubs_task_types():
-    index = ModelCard(render(record())).data.eval_results
-    scores = record().results["test"]
-    assert {(r.task_name, r.metric_type, r.metric_name): r.metric_value for r in index} == {
-        (name, metric.name, metric.title): scores[f"test_{name}_{metric.name}"]
-        for name, metrics in METRICS.items()
-        for metric in metrics
-    }
-    assert {(r.task_name, r.task_type) for r in index} == {
-        (
-            task.name,
-            {"places": "token-classification", "alike": "sentence-similarity"}.get(task.name, "text-classification"),
-        )
-        for task in TASKS
-    }
-    assert {r.dataset_split for r in index} == {"test"}
-
-
-def test_a_score_that_is_no_number_is_in_the_table_and_not_in_the_index():
-    run = record(tasks=TASKS[:1], results={"test": {"test_topic_f1_macro": float("nan"), "test_topic_accuracy": 0.5}})
-    assert [r.metric_type for r in ModelCard(render(run)).data.eval_results] == ["accuracy"]
-    assert tables(render(run))["test scores"]["topic"] == {"Macro F1 ↑": "nan [0.1825, 0.1832]"} | {
-        "Accuracy ↑": "0.5000 [0.1839, 0.1846]"
     }
 
 
@@ -188,16 +231,34 @@ def test_a_task_with_many_labels_is_told_by_its_top_labels_and_by_links():
         label_counts={"train": {"fine": counts}},
         per_class={"fine": dict.fromkeys(labels, scores)},
     )
-    figure = Illustration("F1 by label", "figures/classes_fine.png", "fine", "figures/classes_fine.csv")
+    figure = Illustration("F1 by label", "figures/classes_fine.png", "fine", "figures/classes_fine.csv", True)
     text = render(run, [figure])
     rows = tables(text)
     assert "fine" not in rows
+    assert {label: int(cells["train"]) for label, cells in rows["labels of fine"].items()} == counts
+    assert f"<summary>All {len(labels)} labels of fine</summary>" in text
     assert "![F1 by label](figures/classes_fine.png)" in text
     assert "[figures/classes_fine.csv](figures/classes_fine.csv)" in text
     told = {row.removeprefix("fine: "): int(cells["train"]) for row, cells in rows["labelled"].items()}
     assert told.pop("10 more") == sum(counts[label] for label in labels[:10])
     assert told == {label: counts[label] for label in labels[10:]}
-    assert rows["task"]["fine"]["labels"].endswith("label_9, 10 more")
+    assert rows["task"]["**fine**"]["answers"].endswith("label_5, 14 more")
+
+
+def test_labels_too_many_to_list_are_counted_by_their_number():
+    labels = [f"label_{index}" for index in range(MOST_LISTED + 1)]
+    run = record(tasks=[Task(name="fine", labels=labels)], label_counts={"train": {"fine": dict.fromkeys(labels, 100)}})
+    assert "labels of fine" not in tables(render(run))
+    assert tables(render(run))["labelled"]["fine: 191 more"] == {"train": "19100"}
+
+
+def test_a_figure_that_tells_what_a_table_tells_is_linked_as_csv_alone():
+    own = [Illustration(name, f"figures/{name}.png", "mood", f"figures/{name}.csv", name == "classes") for name in "ab"]
+    own.append(Illustration("classes", "figures/classes.png", "mood", "figures/classes.csv", True))
+    text = render(record(), own)
+    assert "figures/a.png" in text
+    assert "figures/classes.png" not in text
+    assert "[figures/classes.csv](figures/classes.csv)" in text
 
 
 def test_figures_of_the_run_are_in_the_card():
@@ -205,36 +266,47 @@ def test_figures_of_the_run_are_in_the_card():
     assert "![Loss](figures/losses.png)" in text.partition("## Training")[2]
 
 
-def test_the_code_of_a_card_runs_for_every_kind_of_task(tmp_path, monkeypatch, tokenizer, capsys):
-    monkeypatch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
-    model = tiny_bert(tasks=TASKS)
-    model.save_pretrained(tmp_path / "model")
-    tokenizer.save_pretrained(tmp_path / "model")
-    code = re.search(r"```python\n(.*?)```", render(record()), re.DOTALL)[1]
-    exec(code.replace('"..."', repr(str(tmp_path / "model"))), {})
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [task.name for task in TASKS]
-
-
-@pytest.mark.parametrize("kind", sorted({task.problem_type for task in TASKS}))
-def test_the_code_of_a_card_shows_what_its_kinds_of_task_need_and_no_more(kind):
-    run = record(tasks=[task for task in TASKS if task.problem_type == kind])
-    code = re.search(r"```python\n(.*?)```", render(run), re.DOTALL)[1]
-    assert ("model.probabilities(" in code) == (kind not in ("regression", "similarity"))
-    assert ("in the units" in code) == (kind == "regression")
-    assert ("pair_input_ids" in code) == (kind == "similarity")
-    compile(code, "card", "exec")
-
-
-@pytest.mark.parametrize(("base_model", "link"), [("someone/some-bert", True), ("my-folder", False)])
-def test_only_a_backbone_of_the_hub_is_linked(base_model, link):
-    card = ModelCard(render(record(base_model=base_model)))
-    assert ("huggingface.co/" + base_model in card.text) is link
-    assert card.data.base_model == (base_model if link else None)
-
-
 def test_a_run_without_any_evaluation_has_a_card_too():
     bare = {"results": {}, "intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "log_history": []}
     text = render(record(**bare, samples=[], mixing="", skipped_rows=0, target_summaries={}))
-    assert "How to load it" in text
+    assert "## How to use it" in text
+    assert "nothing was evaluated" in text
     for absent in ("test split", "validation split", "Calibration", "By label", "left out", "Mixing", "figures/"):
         assert absent not in text
+
+
+def test_the_card_of_an_intermediate_checkpoint_has_the_last_evaluation_of_the_log_and_says_so():
+    bare = {"results": {}, "intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "samples": []}
+    run = record(**bare)
+    text = render(run)
+    assert "**Not finished:** this card was written at step 6 (epoch 2.00), before training ended." in text
+    last = run.log_history[-1]
+    for task in TASKS:
+        metric = METRICS[task.name][0]
+        score = f"{last[f'eval_{task.name}_{metric.name}']:.4f}"
+        (header,) = (name for name in tables(text)["validation scores"][task.name] if metric.title in name)
+        assert tables(text)["validation scores"][task.name][header] == score
+        assert tables(text)["task"][f"**{task.name}**"]["score, validation"].endswith(score)
+    assert "test split" in text.partition("## Limits")[2].partition("## ")[0]
+    assert {result.dataset_split for result in ModelCard(text).data.eval_results} == {"validation"}
+    assert "Time" not in text
+
+
+def test_the_card_of_a_run_that_has_ended_does_not_say_that_it_has_not():
+    assert "Not finished" not in render(record())
+
+
+def test_a_run_with_a_validation_split_alone_shows_its_scores_at_once():
+    results = {split: scores for split, scores in record().results.items() if split != "test"}
+    text = render(record(results=results))
+    assert "<details><summary>Scores" not in text
+    assert "[" not in tables(text)["validation scores"]["topic"]["Macro F1 ↑"]
+
+
+def test_every_markdown_table_stands_apart():
+    """A table that follows a line of text, or that is followed by one, is text to a reader of Markdown."""
+    lines = render(record(), [Illustration("Loss", "figures/losses.png")]).splitlines()
+    for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+        if line.startswith("|"):
+            assert before == "" or before.startswith("|")
+            assert after == "" or after.startswith("|")

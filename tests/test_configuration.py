@@ -35,6 +35,7 @@ def task(**overrides):
         ([task(loss_weight=True)], "finite number >= 0, found True"),
         ([task(loss_weight=0)], "loss_weight above 0"),
         ([task(problem_type="ranking")], "problem_type must be one of .*, found 'ranking'"),
+        ([task(description=["What"])], "description must be a text, found \\['What'\\]"),
         ([task(color="red")], "keys must be among .*, found \\['color'\\]"),
         ([{"name": "topic"}], "at least two labels, found \\[\\]"),
         (["topic"], "must be described by a mapping"),
@@ -69,7 +70,8 @@ def test_an_unusual_but_possible_name_works(name):
 
 
 def test_a_configuration_survives_json(tmp_path):
-    original = config([task(loss_weight=0.25), task(name="other", labels=["é", "ü"])], pooling="cls")
+    tasks = [task(loss_weight=0.25), task(name="other", labels=["é", "ü"], description="Which?")]
+    original = config(tasks, pooling="cls")
     original.save_pretrained(tmp_path)
     loaded = AutoConfig.from_pretrained(tmp_path)
     assert type(loaded) is MultiTaskConfig

@@ -150,7 +150,9 @@ def test_calibration_is_stored_and_the_figures_and_the_card_are_there(folder, fi
     card = (folder / "output" / "README.md").read_text(encoding="utf-8")
     for image in ("confusion_topic", "classes_tags", "losses", "metrics", "learning_rates"):
         assert (folder / "output" / "figures" / f"{image}.png").read_bytes().startswith(b"\x89PNG")
-        assert f"figures/{image}.png" in card
+        # What a table in the card tells is not shown again.
+        assert (f"figures/{image}.png" in card) == (image != "classes_tags")
+    assert "figures/classes_tags.csv" in card
 
 
 def test_rows_that_cannot_be_used_are_fatal_unless_allowed_and_then_listed(folder):

@@ -55,6 +55,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(values, where, nea
         ({"max_length": "many"}, "max_length must be int | None, found 'many'"),
         ({"max_length": True}, "max_length must be int | None, found True"),
         ({"sample_texts": "Good."}, "sample_texts must be list[str] | None, found 'Good.'"),
+        ({"license": 3}, "license must be str | None, found 3"),
+        ({"language": True}, "language must be str | list[str] | None, found True"),
+        ({"tasks": {"topic": {"description": ["What"]}}}, "tasks.topic.description must be str, found ['What']"),
         ({"overwrite_output_dir": "yes"}, "overwrite_output_dir must be bool, found 'yes'"),
         ({"training": [1]}, "training must be a mapping from names to settings, found [1]"),
         ({"datasets": ["news"]}, "datasets must be a mapping from names to settings, found ['news']"),
@@ -113,6 +116,9 @@ def test_a_value_of_the_wrong_type_is_refused_at_its_place(values, start):
             "targets.topic must be a column, or a list of different ones",
         ),
         ({"invalid_rows": "drop"}, "invalid_rows must be one of ['error', 'skip'], found 'drop'"),
+        ({"license": "Apache License, Version 2.0"}, "license must be an SPDX identifier"),
+        ({"language": "English"}, "language must be a code of ISO 639, or a list of them, found 'English'"),
+        ({"language": ["en", "pt-br"]}, "language must be a code of ISO 639, or a list of them, found 'pt-br'"),
         ({"mixing": "random"}, "mixing.strategy must be one of"),
         ({"mixing": {"strategy": "weights", "weights": {"olds": 1}}}, "mixing.weights: every key must be known"),
         ({"tasks": {"topic": {"class_weights": "equal"}}}, "tasks.topic.class_weights must be 'balanced', a list or"),
@@ -147,6 +153,7 @@ def test_all_settings_of_a_task_are_kept():
         "head": {"hidden": [8], "dropout": 0.1},
         "metrics": ["f1_macro"],
         "primary_metric": {"f1": 2},
+        "description": "How many stars.",
     }
     task = Task.parse(settings(tasks={"topic": values}).tasks["topic"].described("topic", "ordinal", ["1", "2"]))
     assert task == Task(
@@ -158,6 +165,7 @@ def test_all_settings_of_a_task_are_kept():
         head=Head(hidden=(8,), dropout=0.1),
         metrics=("f1_macro",),
         primary_metric="f1:2",
+        description="How many stars.",
     )
 
 
@@ -173,6 +181,22 @@ def test_all_settings_of_a_task_are_kept():
 )
 def test_what_only_the_data_will_tell_is_not_refused_early(task):
     assert settings(tasks={"topic": task}).tasks["topic"] == TaskSettings(**task)
+
+
+@pytest.mark.parametrize(
+    ("language", "codes"), [(None, []), ("en", ["en"]), ("no", ["no"]), (["en", "deu"], ["en", "deu"])]
+)
+def test_one_language_or_several_are_a_list_of_codes(language, codes):
+    assert settings(language=language, license="Apache-2.0").languages == codes
+
+
+def test_a_path_that_is_no_file_or_folder_is_a_hub_id(tmp_path):
+    (tmp_path / "someone").mkdir()
+    (tmp_path / "someone" / "news").touch()
+    dataset = settings(datasets=news(path="someone/news")).datasets["news"]
+    assert dataset.hub_id(tmp_path) is None
+    assert dataset.hub_id(tmp_path / "someone") == "someone/news"
+    assert settings(datasets={"news": {"text": "a", "targets": {"b": "b"}}}).datasets["news"].hub_id(tmp_path) is None
 
 
 def test_mixing_is_a_strategy_or_its_settings():

@@ -35,8 +35,8 @@ QUANTIZATIONS = ("int8",)
 TRACEABLE = ("sdpa", "eager")
 """Implementations of attention that torch can trace; both become the same operations of a graph."""
 
-OF_THE_MODEL = ("auto_map", "custom_pipelines", "architectures")
-"""What the model's configuration says of code that is not in the folder."""
+OF_THE_MODEL = ("model_type", "auto_map", "custom_pipelines", "architectures")
+"""What the model's configuration says of classes that are not in the folder."""
 
 
 def export_onnx(

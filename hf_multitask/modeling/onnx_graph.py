@@ -7,10 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from .task import Task
+
+try:
+    import onnxruntime
+except ImportError as error:
+    raise ImportError(
+        "An exported model is run by the package onnxruntime, found none. Install it: pip install onnxruntime."
+    ) from error
 
 GRAPH_FILE = "model.onnx"
 """The graph with its weights."""

@@ -9,12 +9,9 @@ from transformers import AutoModel, AutoTokenizer
 from .reading import tokenize
 
 try:  # transformers lets no checkpoint be opened whose files import what is not installed, unless they only try to
+    from sentence_transformers.base.modules import InputModule
+except ImportError:  # before sentence-transformers 6
     from sentence_transformers.models import InputModule
-except ImportError as error:
-    raise ImportError(
-        "A SentenceTransformer needs the package sentence-transformers from 5.0 on, found none or an older one. "
-        "Install it: pip install -U sentence-transformers."
-    ) from error
 
 
 class MultiTaskTransformer(InputModule):  # type: ignore[misc]

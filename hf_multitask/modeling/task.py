@@ -71,6 +71,7 @@ class Task:
         target_mean: Per value of a regression, what 0 of the head means in the user's units; 0 by default.
         target_std: Per value of a regression, what 1 of the head means in the user's units; 1 by default.
         score_range: Scores of "similarity" that mean a cosine of 0 and of 1; (0, 1) by default.
+        description: What the task tells of a text, in a sentence or two for people.
 
     Raises:
         ValueError: The task cannot be trained or stored as described.
@@ -90,6 +91,7 @@ class Task:
     target_mean: tuple[float, ...] | None = None
     target_std: tuple[float, ...] | None = None
     score_range: tuple[float, float] | None = None
+    description: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -121,6 +123,8 @@ class Task:
             raise ValueError(
                 f"{where}score_range must be [lowest, highest], found {list(self.score_range)}. Swap the two."
             )
+        if not isinstance(self.description, str):
+            raise ValueError(f"{where}description must be a text, found {self.description!r}. Quote it.")
         if self.metrics is not None:
             names: Any = self.metrics
             names = [names] if isinstance(names, str) else names

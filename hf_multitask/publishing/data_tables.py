@@ -11,28 +11,36 @@ from .run_record import RunRecord
 MOST_LABELS = 10
 """Of so many labels of a task the rows are told one by one."""
 
-TOLD_ELSEWHERE = ("name", "problem_type", "labels", "metrics", "primary_metric")
+MOST_LISTED = 200
+"""Of so many labels of a task the rows are told in a list of its own."""
+
+TOLD_ELSEWHERE = ("name", "problem_type", "labels", "metrics", "primary_metric", "description")
 
 
 def task_table(record: RunRecord) -> str:
-    """Each task's kind, labels and settings that differ from the default.
+    """Each task's kind, number of labels, datasets and settings that differ from the default, if any do.
 
     What was fitted is not among the settings: it is told where the calibration is.
     """
     rows = []
+    header = ["task", "kind", "labels", "rows from", "settings"]
     for task in record.tasks:
         fitted = ("temperature", "thresholds") if task.name in record.calibration else ()
         kind = task.problem_type.replace("_", " ")
-        rows.append([task.name, kind, _first(task.labels) or "-", _settings(task, fitted) or "-"])
-    return format_table(["task", "kind", "labels", "settings"], rows)
+        datasets = ", ".join(record.task_datasets.get(task.name, record.sizes))
+        rows.append([task.name, kind, len(task.labels) or "-", datasets, _settings(task, fitted)])
+    told = len(header) if any(row[-1] for row in rows) else len(header) - 1
+    return format_table(header[:told], [row[:told] for row in rows])
 
 
-def size_table(record: RunRecord) -> str:
-    """The rows of each dataset and split."""
+def size_table(record: RunRecord, links: bool = False) -> str:
+    """The rows of each dataset and split, and where they came from, maybe with links to the Hub."""
+    sources = dict(record.sources)
+    if links:
+        url = "https://huggingface.co/datasets/"
+        sources |= {name: f"[{sources[name]}]({url}{sources[name]})" for name in record.hub_datasets}
     splits = _splits(record)
-    rows = [
-        [name, *(sizes.get(split, 0) for split in splits), record.sources[name]] for name, sizes in record.sizes.items()
-    ]
+    rows = [[name, *(sizes.get(split, 0) for split in splits), sources[name]] for name, sizes in record.sizes.items()]
     return format_table(["rows of", *splits, "from"], rows)
 
 
@@ -58,6 +66,18 @@ def label_table(record: RunRecord) -> str:
         if others := [counts[label] for label in counts if label not in told]:
             rows.append([f"{task.name}: {len(others)} more", *(sum(column) for column in zip(*others, strict=True))])
     return format_table(["labelled", *splits], rows) if rows else ""
+
+
+def full_label_tables(record: RunRecord) -> dict[str, str]:
+    """Per task of whose labels [`label_table`] tells the first, a table of all; of too many labels none."""
+    tables = {}
+    for task in record.tasks:
+        splits = [split for split, counts in record.label_counts.items() if task.name in counts]
+        if splits and MOST_LABELS + 1 < len(task.labels) <= MOST_LISTED:
+            counts = [record.label_counts[split][task.name] for split in splits]
+            rows = [[label, *(count[label] for count in counts)] for label in task.labels]
+            tables[task.name] = format_table([f"labels of {task.name}", *splits], rows)
+    return tables
 
 
 def number_table(record: RunRecord) -> str:
@@ -87,8 +107,16 @@ def mixing_table(record: RunRecord) -> str:
 
 
 def group_table(record: RunRecord) -> str:
-    """The parameter groups with their learning rates."""
-    rows = [[name, f"{size:,}", f"{rate:.4g}", f"{decay:g}"] for name, size, rate, decay in record.groups]
+    """The parameter groups with their learning rates; those that differ in their weight decay alone are one row."""
+    alike: dict[tuple[str, float], dict[float, int]] = {}
+    for name, size, rate, decay in record.groups:
+        sizes = alike.setdefault((name, rate), {})
+        sizes[decay] = sizes.get(decay, 0) + size
+    rows = []
+    for (name, rate), sizes in alike.items():
+        most, *others = sorted(sizes, key=lambda decay: -sizes[decay])
+        decays = [f"{most:g}", *(f"({other:g} for {sizes[other]:,})" for other in others)]
+        rows.append([name, f"{sum(sizes.values()):,}", f"{rate:.4g}", " ".join(decays)])
     return format_table(["group", "parameters", "learning rate", "weight decay"], rows)
 
 
@@ -123,10 +151,3 @@ def _short(value: Any) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
-
-
-def _first(labels: Sequence[str]) -> str:
-    """The first labels, and how many more there are."""
-    told = labels if len(labels) <= MOST_LABELS + 1 else labels[:MOST_LABELS]
-    more = [f"{len(labels) - len(told)} more"] if len(told) < len(labels) else []
-    return ", ".join([*told, *more])

@@ -23,12 +23,14 @@ class Illustration(NamedTuple):
         image: Its PNG file, relative to the run's folder, with `/`.
         task: The task that it is of; empty if it is of the run.
         table: The csv file with what it shows, in the same way; empty if there is none.
+        tells_classes: Whether it shows the scores of each label.
     """
 
     title: str
     image: str
     task: str = ""
     table: str = ""
+    tells_classes: bool = False
 
 
 def write_figures(record: RunRecord, folder: Path) -> list[Illustration]:
@@ -46,7 +48,8 @@ def write_figures(record: RunRecord, folder: Path) -> list[Illustration]:
             write_confusion_csv(labels, counts, folder / found.table)
             drawn.append(found)
         if classes := record.per_class.get(name):
-            found = Illustration(f"{name}: F1 and support by label, {split} split", *_paths("classes", slug, name))
+            title = f"{name}: F1 and support by label, {split} split"
+            found = Illustration(title, *_paths("classes", slug, name), tells_classes=True)
             draw_classes(classes, found.title, folder / found.image)
             write_classes_csv(classes, folder / found.table)
             drawn.append(found)

@@ -1,86 +1,98 @@
 """A plain record of a run -> the README of its checkpoint."""
 
 import html
-import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 
 from . import data_tables
+from .card_metadata import card_metadata
 from .figures import Illustration
+from .headline import headline_table
+from .limits import describe_limits
 from .result_tables import SPLITS, calibration_table, class_table, describe_scores, threshold_tables
-from .run_record import LOSS, RunRecord
+from .run_record import RunRecord
 from .samples import describe_samples
 
 TEMPLATE = Path(__file__).with_name("template.md")
-"""Of Jinja; it gets `record`, `tables`, `classes`, `curves` and, as `card_data`, the header."""
-
-TASK_TYPES = {"token_classification": "token-classification", "similarity": "sentence-similarity"}
-"""Kind of task -> the Hub's word for it; that of all others is text-classification, of regressions too."""
+"""Of Jinja; `render_model_card` says with what."""
 
 
 def render_model_card(record: RunRecord, figures: Sequence[Illustration] = ()) -> str:
     """The Markdown text of the card, with the scores as a `model-index` in its YAML header.
 
+    A run that has not ended has a card too, with the last evaluation of its log for results.
+
     Args:
-        record: The finished run.
+        record: The run.
         figures: The pictures that [`write_figures`] has written beside the card.
     """
-    types = list(dict.fromkeys(_task_type(task.problem_type) for task in record.tasks))
-    data = ModelCardData(
-        model_name=record.name,
-        base_model=record.base_model if "/" in record.base_model else None,
-        library_name="transformers",
-        pipeline_tag=types[0] if len(types) == 1 else "text-classification",
-        tags=["hf_multitask", "multi-task", *types],
-        eval_results=_eval_results(record),
-    )
+    record = record.so_far()
     card = ModelCard.from_template(
-        data,
+        card_metadata(record),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
         record=record,
+        base_model=_link(record.base_model, "" if record.on_hub else None),
+        trained_on=", ".join(
+            _link(record.sources[name], "datasets/" if name in record.hub_datasets else None) for name in record.sizes
+        ),
+        learnt=sum(size for _, size, _, _ in record.groups),
         kinds={task.problem_type for task in record.tasks},
-        tables={name: html.escape(table, quote=False) for name, table in _tables(record).items()},
+        example=_example(record),
+        tables=_escaped(_tables(record)),
+        all_labels=_escaped(data_tables.full_label_tables(record)),
         samples=describe_samples(record.samples, record.tasks),
+        is_scored=record.last_split in record.results,
         last_split=SPLITS[record.last_split],
         classes=_classes(record, figures),
+        limits=[html.escape(limit, quote=False) for limit in describe_limits(record)],
         curves=[figure for figure in figures if not figure.task],
+        time=_time(record),
     )
-    return str(card).rstrip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
 
 
-def _task_type(problem_type: str) -> str:
-    return TASK_TYPES.get(problem_type, "text-classification")
+def _link(name: str, hub_folder: str | None) -> str:
+    """The name, as a link where it is on the Hub."""
+    return name if hub_folder is None else f"[{name}](https://huggingface.co/{hub_folder}{name})"
 
 
-def _eval_results(record: RunRecord) -> list[EvalResult]:
-    """Each reported metric that is a number, as the Hub's own words tell it."""
-    split = record.last_split
-    return [
-        EvalResult(
-            task_type=_task_type(task.problem_type),
-            task_name=task.name,
-            dataset_type=" + ".join(record.sources.values()),
-            dataset_name=" + ".join(record.sources),
-            # huggingface_hub joins results of one dataset under the first one's task name unless their configs differ
-            dataset_config=task.name,
-            dataset_split=SPLITS[split],
-            metric_type=metric.name,
-            metric_name=metric.title,
-            metric_value=round(value, 4),
-        )
-        for task, scores in record.scores(split)
-        for metric, value in scores.items()
-        if metric != LOSS and math.isfinite(value)
-    ]
+def _example(record: RunRecord) -> str:
+    """What to call the model with, in Python: a pair where no task was trained on single texts."""
+    if all(task.name in record.pair_tasks for task in record.tasks):
+        return '{"text": "A sentence to read.", "text_pair": "Another sentence."}'
+    return '"A sentence to read."'
+
+
+def _time(record: RunRecord) -> str:
+    """How long training took, and how fast it was."""
+    measured = record.results.get("train", {})
+    if "train_runtime" not in measured:
+        return ""
+    parts = [_duration(measured["train_runtime"])]
+    if record.resumed:
+        parts.append("since it was resumed")
+    parts.append("evaluations and checkpoints included")
+    if "train_samples_per_second" in measured:
+        parts.append(f"{measured['train_samples_per_second']:,.1f} training rows per second")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def _tables(record: RunRecord) -> dict[str, str]:
     tables = {
+        "headline": headline_table(record),
         "tasks": data_tables.task_table(record),
-        "sizes": data_tables.size_table(record),
+        "sizes": data_tables.size_table(record, links=True),
         "labels": data_tables.label_table(record),
         "numbers": data_tables.number_table(record),
         "mixing": data_tables.mixing_table(record),
@@ -91,12 +103,18 @@ def _tables(record: RunRecord) -> dict[str, str]:
     return tables | {split: describe_scores(record, split) for split in ("eval", "test") if split in record.results}
 
 
+def _escaped(tables: dict[str, str]) -> dict[str, str]:
+    return {name: html.escape(table, quote=False) for name, table in tables.items()}
+
+
 def _classes(record: RunRecord, figures: Sequence[Illustration]) -> list[dict[str, Any]]:
-    """Per task with something to show of its labels, its table (of not too many labels) and its figures."""
+    """Per task with something to show of its labels, its table and what of its figures the table does not tell."""
     found = []
     for task in record.tasks:
         table = html.escape(class_table(record, task.name), quote=False)
         own = [figure for figure in figures if figure.task == task.name]
+        shown = [figure for figure in own if not (table and figure.tells_classes)]
         if table or own:
-            found.append({"task": task.name, "table": table, "figures": own})
+            files = [figure.table for figure in own]
+            found.append({"task": task.name, "table": table, "figures": shown, "files": files})
     return found

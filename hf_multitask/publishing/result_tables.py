@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ..modeling.task import Task
 from ..tables import format_table
 from .run_record import LOSS, ReportedMetric, RunRecord
 
@@ -21,11 +22,10 @@ def describe_scores(record: RunRecord, split: str) -> str:
     for task, scores in record.scores(split):
         row: list[object] = [task.name]
         for metric, score in scores.items():
-            interval = record.intervals.get(f"{task.name}_{metric.name}") if split == "test" else None
-            row.append(f"{score:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else score)
+            row.append(score_cell(record, split, task, metric, score))
         alike.setdefault(tuple(scores), []).append(row)
     tables = [
-        format_table([f"{SPLITS[split]} scores", *(_header(metric) for metric in metrics)], rows)
+        format_table([f"{SPLITS[split]} scores", *(metric_header(metric) for metric in metrics)], rows)
         for metrics, rows in alike.items()
     ]
     results = record.results.get(split, {})
@@ -37,7 +37,14 @@ def describe_scores(record: RunRecord, split: str) -> str:
     return "\n\n".join(tables)
 
 
-def _header(metric: ReportedMetric) -> str:
+def score_cell(record: RunRecord, split: str, task: Task, metric: ReportedMetric, score: float) -> str:
+    """A score, with its interval behind it where the record has one of this split."""
+    interval = record.intervals.get(f"{task.name}_{metric.name}") if split == "test" else None
+    return f"{score:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{score:.4f}"
+
+
+def metric_header(metric: ReportedMetric) -> str:
+    """The metric's title with an arrow that says which way is good, where that is known and not plain."""
     if metric == LOSS or metric.higher_is_better is None:
         return metric.title
     return f"{metric.title} {'↑' if metric.higher_is_better else '↓'}"

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import datasets
@@ -27,6 +27,20 @@ class ReportedMetric(NamedTuple):
     higher_is_better: bool | None
 
 
+class Machine(NamedTuple):
+    """What a run computed on.
+
+    Args:
+        processes: How many.
+        device: The name of each one's device, torch's.
+        precision: Of the numbers it computed with.
+    """
+
+    processes: int
+    device: str
+    precision: str
+
+
 LOSS = ReportedMetric("loss", "Loss", False)
 
 
@@ -37,6 +51,7 @@ class RunRecord:
     Args:
         name: The model's name.
         base_model: The backbone's Hub id, or the name of its folder.
+        base_model_is_local: Whether it is the name of a folder.
         pooling: How token embeddings became the sentence embedding.
         max_length: Tokens per text, at most.
         tasks: The tasks.
@@ -44,11 +59,22 @@ class RunRecord:
         label_counts: Per split and task with labels, how many rows (or words) had each label.
         target_summaries: Per split, task whose targets are numbers, and value, numbers such as `count` and `mean`.
         sizes: Per dataset and split, the number of rows.
-        sources: Per dataset, where its rows came from.
+        sources: Per dataset, where its rows came from: its Hub id, or the name of a file or folder.
+        hub_datasets: Names of the datasets that came from the Hub.
+        streamed: Names of the datasets whose training rows were streamed; `label_counts` and `sizes` have the first.
+        task_datasets: Per task, the names of the datasets with its targets; of all where it is not told.
+        pair_tasks: Names of the tasks that were trained on pairs of texts alone.
+        license: Of the model, as the user gave it.
+        languages: Of the texts, as the user gave them: codes of ISO 639.
         skipped_rows: How many rows could not be used.
         mixing: How several datasets shared an epoch; empty where there was nothing to share.
         epoch_rows: Per epoch and dataset, how many rows were drawn.
         groups: Per parameter group, its name, number of parameters, learning rate and weight decay.
+        embedding_size: Size of the sentence embedding.
+        parameters: Number of the model's parameters, those that did not learn among them.
+        machine: What the run computed on.
+        resumed: Whether the run went on from a checkpoint.
+        chosen_by: The validation metric whose best checkpoint the model is; empty where it is the last one.
         arguments: The training arguments worth telling.
         results: Per split (train, eval, test), its metrics under their full keys, such as `test_topic_accuracy`.
         intervals: Per `<task>_<metric>` of the test split, its 95 % bootstrap interval.
@@ -74,6 +100,18 @@ class RunRecord:
     groups: Sequence[tuple[str, int, float, float]]
     arguments: Mapping[str, Any]
     target_summaries: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]] = field(default_factory=dict)
+    base_model_is_local: bool = False
+    hub_datasets: Sequence[str] = ()
+    streamed: Sequence[str] = ()
+    task_datasets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    pair_tasks: Sequence[str] = ()
+    license: str | None = None
+    languages: Sequence[str] = ()
+    embedding_size: int = 0
+    parameters: int = 0
+    machine: Machine | None = None
+    resumed: bool = False
+    chosen_by: str = ""
     skipped_rows: int = 0
     mixing: str = ""
     epoch_rows: Sequence[Mapping[str, int]] = ()
@@ -95,6 +133,24 @@ class RunRecord:
             "Transformers": transformers.__version__,
             "Datasets": datasets.__version__,
         }
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the backbone has an id on the Hub."""
+        return not self.base_model_is_local
+
+    @property
+    def standing(self) -> str:
+        """How far training has come, where it has not ended and its log tells."""
+        if "train" in self.results or not self.log_history:
+            return ""
+        epochs = [line["epoch"] for line in self.log_history if "epoch" in line]
+        return f"step {self.log_history[-1]['step']:,}" + (f" (epoch {epochs[-1]:.2f})" if epochs else "")
+
+    def so_far(self) -> "RunRecord":
+        """The record with the last evaluation of its log as its results, where it has none."""
+        lines = [line for line in self.log_history if any(key.startswith("eval_") for key in line)]
+        return replace(self, results={"eval": lines[-1]}) if lines and not self.results else self
 
     @property
     def last_split(self) -> str:

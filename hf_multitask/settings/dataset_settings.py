@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from huggingface_hub.dataclasses import strict
 
@@ -48,6 +49,12 @@ class DatasetSettings:
     def text_columns(self) -> list[str]:
         """The one or two columns with text."""
         return [self.text] if isinstance(self.text, str) else self.text
+
+    def hub_id(self, folder: Path) -> str | None:
+        """The dataset's id on the Hub; `None` where `path` names a file or folder, from here or from `folder`."""
+        if self.path is None or Path(self.path).expanduser().exists() or (folder / self.path).exists():
+            return None
+        return self.path
 
     @property
     def shares(self) -> dict[str, float]:

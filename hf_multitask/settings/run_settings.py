@@ -11,6 +11,7 @@ from ..modeling.pooling import POOLINGS
 from ..modeling.task import parse_tasks
 from .construction import build, checked_mapping
 from .dataset_settings import SPLITS, DatasetSettings
+from .hub_words import check_languages, check_license
 from .keys import check_keys
 from .lora_settings import LoraSettings
 from .mixing_settings import MixingSettings, parse_mixing
@@ -43,6 +44,8 @@ class RunSettings:
         lora: Adapters in place of the encoder's own weights.
         training: The fields of [`MultiTaskTrainingArguments`].
         sample_texts: Texts whose probabilities are printed in the end; by default the first of the test split.
+        license: Of the trained model, for its card: an SPDX identifier or a word of the Hub's.
+        language: Of the texts, for the card: a code of ISO 639, or a list of them.
         overwrite_output_dir: Whether an `output_dir` that holds files is moved aside instead of refused.
         folder: Where relative paths of datasets may start from, besides the working directory.
     """
@@ -59,6 +62,8 @@ class RunSettings:
     lora: LoraSettings | None = None
     training: dict[str, Any] = field(default_factory=dict)
     sample_texts: list[str] | None = None
+    license: str | None = None
+    language: str | list[str] | None = None
     overwrite_output_dir: bool = False
     folder: str = "."
 
@@ -92,6 +97,11 @@ class RunSettings:
         settings._check()
         return settings
 
+    @property
+    def languages(self) -> list[str]:
+        """The codes of `language`."""
+        return [self.language] if isinstance(self.language, str) else self.language or []
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""
         return asdict(self)
@@ -101,6 +111,8 @@ class RunSettings:
             raise ValueError(f"pooling must be one of {list(POOLINGS)}, found {self.pooling!r}. Choose one of these.")
         if self.max_length is not None and self.max_length < 3:
             raise ValueError(f"max_length must be at least 3 tokens, found {self.max_length}. Use 128 for sentences.")
+        check_license(self.license)
+        check_languages(self.languages)
         if self.invalid_rows not in INVALID_ROWS:
             raise ValueError(
                 f"invalid_rows must be one of {list(INVALID_ROWS)}, found {self.invalid_rows!r}. Choose one of these."

@@ -26,6 +26,7 @@ class TaskSettings:
         primary_metric: The metric by which the task is judged: a name, or `{f1: label}` for the F1 of one class.
         score_range: Of a similarity, the scores that mean a cosine of 0 and of 1; by default those of the rows where
             they leave [0, 1].
+        description: What the task tells of a text, in a sentence or two for the readers of the card.
     """
 
     problem_type: str | None = None
@@ -37,6 +38,7 @@ class TaskSettings:
     metrics: list[str] | None = None
     primary_metric: str | dict[str, str | int] | None = None
     score_range: list[float | int] | None = None
+    description: str = ""
 
     def described(self, name: str, problem_type: str, labels: Sequence[str]) -> dict[str, Any]:
         """The task's description for [`MultiTaskConfig`], given its `name`, kind and `labels`.
@@ -59,6 +61,7 @@ class TaskSettings:
             "metrics": self.metrics,
             "primary_metric": self.primary_metric,
             "score_range": self.score_range,
+            "description": self.description,
         }
 
     def provisional(self, name: str) -> dict[str, Any]:
