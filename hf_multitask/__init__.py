@@ -11,6 +11,7 @@ from .modeling.task import Head, Task
 if TYPE_CHECKING:
     from .data.collation import MultiTaskCollator
     from .evaluation.metrics import MultiTaskMetrics
+    from .modeling.onnx_multitask import OnnxMultiTask
     from .training.arguments import MultiTaskTrainingArguments
     from .training.freezing import GradualUnfreezing, freeze
     from .training.layerwise import layerwise_parameter_groups
@@ -26,18 +27,21 @@ __all__ = [
     "MultiTaskOutput",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
+    "OnnxMultiTask",
     "Task",
     "freeze",
     "layerwise_parameter_groups",
 ]
 
-# Loaded when first asked for: who only opens a checkpoint does not wait for datasets, evaluate and scikit-learn.
+# Loaded when first asked for: who only opens a checkpoint does not wait for datasets, evaluate and scikit-learn, and
+# needs no onnxruntime.
 _LAZY = {
     "GradualUnfreezing": "training.freezing",
     "MultiTaskCollator": "data.collation",
     "MultiTaskMetrics": "evaluation.metrics",
     "MultiTaskTrainer": "training.trainer",
     "MultiTaskTrainingArguments": "training.arguments",
+    "OnnxMultiTask": "modeling.onnx_multitask",
     "freeze": "training.freezing",
     "layerwise_parameter_groups": "training.layerwise",
 }

@@ -42,7 +42,7 @@ def encode(
     truncate_dim: int | None,
     prompt: str,
 ) -> NDArray[np.float32]:
-    """The embeddings of texts, (N, D) float32; what is not told below is as in [`MultiTaskModel.encode`].
+    """The embeddings of texts, (N, D) float32.
 
     As in `SentenceTransformer.encode`, the model's own scaling to length 1 comes before a cut, an asked one behind it.
 
@@ -52,6 +52,11 @@ def encode(
         config: Says `normalize` and `hidden_size`.
         texts: The texts.
         tensors: What `embed` takes: "pt" or "np".
+        batch_size: Texts of a batch; texts of similar length are read together.
+        normalize: Whether to scale embeddings to length 1; `None` for as the configuration says.
+        show_progress_bar: Whether to show one.
+        truncate_dim: Keep so many of the D numbers; `None` for all.
+        prompt: What to put before each text.
 
     Raises:
         ValueError: One of `texts` is no string.

@@ -57,7 +57,12 @@ class OnnxMultiTask:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str, *, providers: Sequence[Any] | None = None, session_options: Any = None, **hub_kwargs: Any
+        cls,
+        name_or_path: str,
+        *,
+        providers: Sequence[Any] | None = None,
+        session_options: Any = None,
+        **hub_kwargs: Any,
     ) -> "OnnxMultiTask":
         """The exported model in a folder, or a repository of the Hub.
 
