@@ -25,6 +25,7 @@ def quantize_int8(source: Path, target: Path, in_float: Iterable[str] = ()) -> N
         in_float: Names of further nodes to leave as they are.
     """
     heads = [node.name for node in _graph(source).node if node.name.startswith(HEADS)]
+    heads += [f"{name}_MatMul" for name in heads]  # what the quantiser makes of a Gemm before it looks at names
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # it recommends, on the root logger, a pre-processing that the exporter has done
@@ -51,7 +52,11 @@ def narrowing_layers(path: Path) -> list[str]:
     graph = _graph(path)
     shapes = {weight.name: list(weight.dims) for weight in graph.initializer}
     layers = [(node.name, shapes.get(node.input[1], [])) for node in graph.node if node.op_type == "MatMul"]
-    return [name for name, shape in layers if len(shape) == 2 and shape[0] > shape[1]]
+    return [
+        name
+        for name, shape in layers
+        if len(shape) == 2 and shape[0] > shape[1] and not name.startswith(HEADS)  # those are never quantised
+    ]
 
 
 def _graph(path: Path) -> onnx.GraphProto:
