@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
-from .answers import answer_texts
+from .answers import answer_texts, check_top_k
 from .batching import in_batches
 from .inference import evaluating
 from .notices import Notices
@@ -67,8 +67,7 @@ class MultiTaskPipeline(Pipeline):
         unknown = sorted(set(kwargs) - {"tasks", "top_k"})
         if unknown:
             raise ValueError(f"The pipeline's options are tasks, top_k and batch_size, found {unknown}. Remove them.")
-        if "top_k" in kwargs and kwargs["top_k"] is not None and kwargs["top_k"] < 1:
-            raise ValueError(f"top_k must be at least 1, or None for all labels, found {kwargs['top_k']}. Use None.")
+        check_top_k(kwargs.get("top_k"))
         tasks = {}
         if kwargs.get("tasks") is not None:
             tasks = {"tasks": choose_tasks(self.model.config.tasks, kwargs["tasks"])}

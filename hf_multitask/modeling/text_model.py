@@ -12,6 +12,7 @@ from transformers import PretrainedConfig
 from .companions import save_companions
 from .embedding import encode, prompt_of
 from .hub import HubModel
+from .inference import evaluating
 from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 logger = logging.getLogger(__name__)
@@ -62,8 +63,11 @@ class TextModel(HubModel):
             ValueError: There is no such prompt, a text is no string, or the model knows no tokenizer.
         """
         vectors = encode(
-            self,
+            self._embed,
+            self.tokenizer,
+            self.config,
             [texts] if isinstance(texts, str) else texts,
+            tensors="pt",
             batch_size=batch_size,
             normalize=normalize,
             show_progress_bar=show_progress_bar,
@@ -71,6 +75,13 @@ class TextModel(HubModel):
             prompt=prompt_of(self.config, prompt_name),
         )
         return vectors[0] if isinstance(texts, str) else vectors
+
+    def _embed(self, encoded: Any) -> NDArray[np.float32]:
+        """The embeddings of a tokenised batch, (B, D)."""
+        with evaluating(self):
+            embedding = self(**encoded.to(self.device)).sentence_embedding
+        vectors: NDArray[np.float32] = embedding.float().cpu().numpy()
+        return vectors
 
     @property
     def tokenizer(self) -> Any:
