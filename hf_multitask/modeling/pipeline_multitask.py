@@ -55,7 +55,7 @@ class MultiTaskPipeline(Pipeline):
         """
         if isinstance(inputs, list) and not inputs:
             return []
-        if inputs == ():
+        if isinstance(inputs, tuple) and not inputs:
             raise ValueError("A text must be a string, found (). Write 'A text.' or ('A text.', 'Another.').")
         check_no_table(inputs)
         is_one = isinstance(inputs, str | Mapping | tuple)
