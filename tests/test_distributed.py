@@ -23,7 +23,7 @@ def launch(processes, job, *arguments):
     if processes > 1:  # `--cpu` would start one process; the job itself asks for the CPU
         launcher += ["--multi_gpu", f"--main_process_port={29500 + os.getpid() % 1000}"]
     command = [*launcher, str(HERE / job), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
 
