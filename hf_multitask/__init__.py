@@ -11,6 +11,8 @@ from .modeling.task import Head, Task
 if TYPE_CHECKING:
     from .data.collation import MultiTaskCollator
     from .evaluation.metrics import MultiTaskMetrics
+    from .modeling.onnx_multitask import OnnxMultiTask
+    from .scoring import MultiTaskScorer
     from .training.arguments import MultiTaskTrainingArguments
     from .training.freezing import GradualUnfreezing, freeze
     from .training.layerwise import layerwise_parameter_groups
@@ -24,20 +26,25 @@ __all__ = [
     "MultiTaskMetrics",
     "MultiTaskModel",
     "MultiTaskOutput",
+    "MultiTaskScorer",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
+    "OnnxMultiTask",
     "Task",
     "freeze",
     "layerwise_parameter_groups",
 ]
 
-# Loaded when first asked for: who only opens a checkpoint does not wait for datasets, evaluate and scikit-learn.
+# Loaded when first asked for: who only opens a checkpoint does not wait for datasets, evaluate and scikit-learn, and
+# needs no onnxruntime.
 _LAZY = {
     "GradualUnfreezing": "training.freezing",
     "MultiTaskCollator": "data.collation",
     "MultiTaskMetrics": "evaluation.metrics",
+    "MultiTaskScorer": "scoring",
     "MultiTaskTrainer": "training.trainer",
     "MultiTaskTrainingArguments": "training.arguments",
+    "OnnxMultiTask": "modeling.onnx_multitask",
     "freeze": "training.freezing",
     "layerwise_parameter_groups": "training.layerwise",
 }

@@ -12,6 +12,7 @@ from hf_multitask.publishing.data_tables import MOST_LISTED
 from hf_multitask.publishing.figures import Illustration
 from hf_multitask.publishing.model_card import render_model_card
 from hf_multitask.publishing.result_tables import MOST_CLASSES
+from hf_multitask.publishing.run_record import LOSS
 
 CARDS = Path(__file__).parents[1] / "model_cards"
 
@@ -74,6 +75,33 @@ def test_the_card_has_average_and_worst_of_both_splits(split):
     scores = record().results[split]
     text = f"{scores[f'{split}_average']:.4f} on average, by loss weight; the worst is {scores[f'{split}_worst']:.4f}."
     assert render(record()).count(text) == 1
+
+
+def test_the_card_has_every_score_of_the_earlier_tasks_before_and_after(card):
+    run = record()
+    rows = {}
+    for task, split, title in (
+        (TASKS[1], "eval", "validation"),
+        (TASKS[2], "test", "test"),
+        (TASKS[3], "test", "test"),
+    ):
+        for metric in [*METRICS[task.name], LOSS]:
+            key = f"{split}_{task.name}_{metric.name}"
+            rows[f"{task.name}: {metric.title}"] = {
+                "split": title,
+                "before": f"{run.before[split][key]:.4f}",
+                "after": f"{run.results[split][key]:.4f}",
+            }
+    assert {name.rstrip(" ↑↓"): row for name, row in card["earlier task"].items()} == rows
+
+
+@pytest.mark.parametrize(
+    ("retention", "sentence"),
+    [("distill", "(distillation)"), ("replay", "(replay)"), ("frozen", "was frozen"), ("none", "Nothing kept those")],
+)
+def test_the_card_says_how_earlier_tasks_were_kept(retention, sentence):
+    assert sentence in render(record(retention=retention))
+    assert "There were no rows to score them on." in render(record(retention=retention, before={}))
 
 
 def test_arrows_say_which_way_a_metric_is_good(card):
@@ -268,11 +296,29 @@ def test_figures_of_the_run_are_in_the_card():
 
 
 def test_a_run_without_any_evaluation_has_a_card_too():
-    bare = {"results": {}, "intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "log_history": []}
+    bare = {
+        "retention": "",
+        "before": {},
+        "results": {},
+        "intervals": {},
+        "calibration": {},
+        "confusion": {},
+        "per_class": {},
+        "log_history": [],
+    }
     text = render(record(**bare, samples=[], mixing="", skipped_rows=0, target_summaries={}))
     assert "## How to use it" in text
     assert "nothing was evaluated" in text
-    for absent in ("test split", "validation split", "Calibration", "By label", "left out", "Mixing", "figures/"):
+    for absent in (
+        "test split",
+        "validation split",
+        "Calibration",
+        "By label",
+        "left out",
+        "Mixing",
+        "figures/",
+        "earlier",
+    ):
         assert absent not in text
 
 

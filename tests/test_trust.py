@@ -17,7 +17,7 @@ CODE = b'raise SystemExit("the code of a stranger was run")\n'
 ASK = """
 import json
 from hf_multitask import MultiTaskModel
-from hf_multitask.modeling.tokenizers import load_tokenizer
+from hf_multitask.modeling.tokenizer_source import load_tokenizer
 
 answers = {}
 for kind, load in {

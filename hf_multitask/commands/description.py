@@ -1,10 +1,12 @@
 """A run as the plain record that its report and its card are written from."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..backbones import published_name
+from ..modeling.configuration_multitask import MultiTaskConfig
 from ..publishing.run_record import RunRecord
 from ..training.description import reported_metrics, told_arguments
 from ..training.loading import train_batches
@@ -26,8 +28,8 @@ def describe_run(run: Run) -> RunRecord:
     }
     return RunRecord(
         name=run.folder.resolve().name,
-        base_model=published_name(settings.backbone),
-        base_model_on_hub=not Path(settings.backbone).exists(),
+        base_model=published_name(settings.from_checkpoint or settings.backbone or ""),
+        base_model_on_hub=not Path(settings.from_checkpoint or settings.backbone or "").exists(),
         pooling=trainer.model.config.pooling,
         max_length=run.tokenizer.model_max_length,
         tasks=data.tasks,
@@ -61,5 +63,35 @@ def describe_run(run: Run) -> RunRecord:
         machine=describe_machine(trainer),
         resumed=run.checkpoint is not None,
         chosen_by=(args.metric_for_best_model or "") if args.load_best_model_at_end else "",
+        retention=run.retention,
         arguments=told_arguments(trainer),
+    )
+
+
+def scored_record(
+    config: MultiTaskConfig,
+    results: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+) -> RunRecord:
+    """The record of which only the scores are known.
+
+    Args:
+        config: Of the model.
+        results: Per split (train, eval, test), its metrics under their full keys.
+        intervals: Per `<task>_<metric>` of the test split, its interval.
+    """
+    return RunRecord(
+        name="",
+        base_model="",
+        pooling=config.pooling,
+        max_length=0,
+        tasks=config.tasks,
+        metrics={task.name: reported_metrics(task) for task in config.tasks},
+        label_counts={},
+        sizes={},
+        sources={},
+        groups=(),
+        arguments={},
+        results=results,
+        intervals=intervals or {},
     )

@@ -1,19 +1,22 @@
 """Checks of the values that describe a task; each says what must hold, what was found, and what to do."""
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from torch import nn
-
 
 def check_name(name: Any) -> None:
-    """Raise unless `nn.ModuleDict` can hold a head called `name`."""
+    """Raise unless `nn.ModuleDict` can hold a head called `name`.
+
+    Without torch, which whoever serves an exported graph need not have, there are no heads to hold.
+    """
     rule = "a task's name must be a non-empty string without dots that is no attribute of torch.nn.ModuleDict"
     if not isinstance(name, str) or not name.strip() or "." in name or not name.isprintable():
         raise ValueError(f"Task {name!r}: {rule}, found {name!r}. Choose another name.")
-    if hasattr(nn.ModuleDict(), name):
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and hasattr(torch.nn.ModuleDict(), name):
         raise ValueError(
             f"Task {name!r}: {rule}, found such an attribute. Choose another name, such as {name + '_task'!r}."
         )

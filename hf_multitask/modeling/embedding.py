@@ -1,6 +1,6 @@
 """From texts to their embeddings, in numpy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,8 @@ from transformers.utils import logging
 
 from .batching import in_batches
 from .decoding import unit_vectors
-from .inference import evaluating
 from .notices import Notices
-from .reading import Reading, count_cut, tokenize
+from .reading import Reading, cut_places, tokenize
 from .texts import Text
 
 
@@ -31,18 +30,33 @@ def prompt_of(config: Any, prompt_name: str | None) -> str:
 
 
 def encode(
-    model: Any,
+    embed: Callable[[Any], NDArray[np.float32]],
+    tokenizer: Any,
+    config: Any,
     texts: Sequence[str],
     *,
+    tensors: str,
     batch_size: int,
     normalize: bool | None,
     show_progress_bar: bool,
     truncate_dim: int | None,
     prompt: str,
 ) -> NDArray[np.float32]:
-    """The embeddings of texts, (N, D) float32; the arguments are those of [`MultiTaskModel.encode`].
+    """The embeddings of texts, (N, D) float32.
 
     As in `SentenceTransformer.encode`, the model's own scaling to length 1 comes before a cut, an asked one behind it.
+
+    Args:
+        embed: From a tokenised batch to its embeddings, (B, D), whatever computes them.
+        tokenizer: The checkpoint's.
+        config: Says `normalize` and `hidden_size`.
+        texts: The texts.
+        tensors: What `embed` takes: "pt" or "np".
+        batch_size: Texts of a batch; texts of similar length are read together.
+        normalize: Whether to scale embeddings to length 1; `None` for as the configuration says.
+        show_progress_bar: Whether to show one.
+        truncate_dim: Keep so many of the D numbers; `None` for all.
+        prompt: What to put before each text.
 
     Raises:
         ValueError: One of `texts` is no string.
@@ -51,24 +65,21 @@ def encode(
     if wrong:
         raise ValueError(f"A text to embed must be a string, found {wrong[0]!r}. Pass a string or a list of strings.")
     notices = Notices()
-    tokenizer = model.tokenizer
 
-    def embed(batch: list[Text]) -> list[NDArray[np.float32]]:
+    def embed_texts(batch: list[Text]) -> list[NDArray[np.float32]]:
         column = [prompt + text for (text,) in batch]
-        encoded = tokenize(tokenizer, [column], "pt")
-        notices.add(Reading(batch, cut=count_cut(tokenizer, [column], encoded)))
-        with evaluating(model):
-            embedding = model(**encoded.to(model.device)).sentence_embedding
-        return list(embedding.float().cpu().numpy())
+        encoded = tokenize(tokenizer, [column], tensors)
+        notices.add(Reading(batch, cut=len(cut_places(tokenizer, [column], encoded))))
+        return list(embed(encoded))
 
     try:
-        found: Iterator[Any] = in_batches(((text,) for text in texts), embed, batch_size)
+        found: Iterator[Any] = in_batches(((text,) for text in texts), embed_texts, batch_size)
         bar = logging.tqdm(found, total=len(texts), desc="Embedding", unit="text", disable=not show_progress_bar)
         rows = list(bar)
     finally:
         notices.tell(tokenizer.model_max_length)
-    vectors = np.stack(rows) if rows else np.zeros((0, model.config.hidden_size), np.float32)
-    if normalize is None and model.config.normalize:
+    vectors = np.stack(rows) if rows else np.zeros((0, config.hidden_size), np.float32)
+    if normalize is None and config.normalize:
         vectors = unit_vectors(vectors)
     vectors = vectors[:, :truncate_dim]
     return unit_vectors(vectors) if normalize else vectors

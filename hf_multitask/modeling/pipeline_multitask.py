@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.utils.data import Dataset
 from transformers import Pipeline
 
-from .answers import answer_texts
+from .answers import answer_texts, check_top_k
 from .batching import in_batches
 from .inference import evaluating
 from .notices import Notices
@@ -55,7 +56,10 @@ class MultiTaskPipeline(Pipeline):
         if isinstance(inputs, list) and not inputs:
             return []
         is_one = isinstance(inputs, str | Mapping | tuple)
-        if not is_one and not isinstance(inputs, list) and isinstance(inputs, Iterable):
+        if isinstance(inputs, Dataset) and not isinstance(inputs, Iterable):  # of torch, which knows its end by length
+            rows: Any = inputs
+            inputs = (rows[place] for place in range(len(rows)))
+        elif not is_one and not isinstance(inputs, list) and isinstance(inputs, Iterable):
             inputs = (text for text in inputs)  # Pipeline streams generators, and would take a column for one input
         return super().__call__(inputs, **kwargs)
 
@@ -63,8 +67,7 @@ class MultiTaskPipeline(Pipeline):
         unknown = sorted(set(kwargs) - {"tasks", "top_k"})
         if unknown:
             raise ValueError(f"The pipeline's options are tasks, top_k and batch_size, found {unknown}. Remove them.")
-        if "top_k" in kwargs and kwargs["top_k"] is not None and kwargs["top_k"] < 1:
-            raise ValueError(f"top_k must be at least 1, or None for all labels, found {kwargs['top_k']}. Use None.")
+        check_top_k(kwargs.get("top_k"))
         tasks = {}
         if kwargs.get("tasks") is not None:
             tasks = {"tasks": choose_tasks(self.model.config.tasks, kwargs["tasks"])}
@@ -99,7 +102,8 @@ class MultiTaskPipeline(Pipeline):
 
     def run_single(self, inputs: Any, *params: Any) -> Any:
         """The answer to one text."""
-        return next(self.get_iterator([inputs], 0, 1, *params))
+        [answer] = self.get_iterator([inputs], 0, 1, *params)
+        return answer
 
     def get_iterator(
         self, inputs: Any, num_workers: int, batch_size: int, preprocess_params: Any, forward_params: Any, params: Any

@@ -12,7 +12,14 @@ from . import data_tables
 from .card_metadata import card_metadata
 from .headline import headline_table
 from .limits import describe_limits
-from .result_tables import SPLITS, calibration_table, class_table, describe_scores, threshold_tables
+from .result_tables import (
+    SPLITS,
+    calibration_table,
+    class_table,
+    describe_scores,
+    earlier_table,
+    threshold_tables,
+)
 from .run_record import RunRecord
 from .samples import describe_samples
 from .setup import describe_setup
@@ -79,6 +86,7 @@ def _tables(record: RunRecord) -> dict[str, str]:
         "groups": data_tables.group_table(record) if record.groups else "",
         "calibration": calibration_table(record) if record.calibration else "",
         "thresholds": threshold_tables(record),
+        "earlier": earlier_table(record),
     }
     return tables | {split: describe_scores(record, split) for split in ("eval", "test") if split in record.results}
 

@@ -72,6 +72,9 @@ class RunRecord:
         skipped_rows: How many rows could not be used.
         mixing: How several datasets shared an epoch; empty where there was nothing to share.
         epoch_rows: Per epoch and dataset, how many rows were drawn.
+        retention: How the tasks of an earlier model were kept: by `replay`, by `distill`, `none`, or as they were, the
+            encoder being `frozen`; empty where the run started from a bare encoder.
+        before: Per split with rows for tasks of the earlier model, their metrics before training, as in `results`.
         groups: Per parameter group, its name, number of parameters, learning rate and weight decay.
         embedding_size: Size of the sentence embedding.
         parameters: Number of the model's parameters, those that did not learn among them.
@@ -119,7 +122,9 @@ class RunRecord:
     skipped_rows: int = 0
     mixing: str = ""
     epoch_rows: Sequence[Mapping[str, int]] = ()
+    retention: str = ""
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    before: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     calibration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     confusion: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
@@ -154,11 +159,11 @@ class RunRecord:
         """The split that `confusion` and `per_class` are of: test, or eval where there is no test."""
         return "test" if "test" in self.results else "eval"
 
-    def scores(self, split: str) -> list[tuple[Task, dict[ReportedMetric, float]]]:
-        """Per task that was scored on `split`, its metrics and its loss."""
+    def scores(self, split: str, before: bool = False) -> list[tuple[Task, dict[ReportedMetric, float]]]:
+        """Per task that was scored on `split`, its metrics and its loss, after training or before."""
         found = []
         for task in self.tasks:
-            prefix, results = f"{split}_{task.name}_", self.results.get(split, {})
+            prefix, results = f"{split}_{task.name}_", (self.before if before else self.results).get(split, {})
             metrics = (*self.metrics.get(task.name, ()), LOSS)
             scores = {metric: results[prefix + metric.name] for metric in metrics if prefix + metric.name in results}
             if scores:

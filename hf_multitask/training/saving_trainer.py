@@ -1,7 +1,6 @@
 """What a Trainer writes and reads: checkpoints, complete or not at all."""
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, 
 
 from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside, what_is_missing
 from .output_folder import write_errors_explained
+from .process_group import let_threads_end
 from .pushing_trainer import PushingTrainer
-
-GRACE = 0.5
-"""Seconds without Python's lock in which a process group's thread frees what it holds; it needs some milliseconds."""
 
 
 class SavingTrainer(PushingTrainer):
@@ -143,14 +140,10 @@ class SavingTrainer(PushingTrainer):
             self._save_checkpoint(self.model_wrapped, None)
 
     def end(self) -> None:
-        """Finish the trackers and leave the process group; call it once, at the very end of a script.
-
-        torch frees a gloo group with Python's lock held, and waits there for the group's own thread, which may want
-        that lock to free the tensors of the last collective: both then wait for ever. So the thread goes first.
-        """
+        """Finish the trackers and leave the process group; call it once, at the very end of a script."""
         if self.args.world_size > 1:
             self.accelerator.wait_for_everyone()
-            time.sleep(GRACE)
+            let_threads_end()
         self.accelerator.end_training()
 
 
