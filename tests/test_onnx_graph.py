@@ -97,7 +97,9 @@ def test_a_backbone_that_cannot_be_traced_is_refused_in_our_words(tmp_path, caps
         return forward(hidden if hidden.sum().item() > 0 else -hidden, *args, **kwargs)
 
     monkeypatch.setattr(model.backbone.encoder, "forward", depends_on_values)
-    with pytest.raises(ValueError, match=r"one that torch.onnx.export can trace, found 'bert', with which it fails: .+"):
+    with pytest.raises(
+        ValueError, match=r"one that torch.onnx.export can trace, found 'bert', with which it fails: .+"
+    ):
         export_graph(model, KINDS, tmp_path / "model.onnx")
     assert capsys.readouterr().out == ""
     assert list(tmp_path.iterdir()) == []
