@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .data.collation import MultiTaskCollator
     from .evaluation.metrics import MultiTaskMetrics
     from .modeling.onnx_multitask import OnnxMultiTask
+    from .scoring import MultiTaskScorer
     from .training.arguments import MultiTaskTrainingArguments
     from .training.freezing import GradualUnfreezing, freeze
     from .training.layerwise import layerwise_parameter_groups
@@ -25,6 +26,7 @@ __all__ = [
     "MultiTaskMetrics",
     "MultiTaskModel",
     "MultiTaskOutput",
+    "MultiTaskScorer",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
     "OnnxMultiTask",
@@ -39,6 +41,7 @@ _LAZY = {
     "GradualUnfreezing": "training.freezing",
     "MultiTaskCollator": "data.collation",
     "MultiTaskMetrics": "evaluation.metrics",
+    "MultiTaskScorer": "scoring",
     "MultiTaskTrainer": "training.trainer",
     "MultiTaskTrainingArguments": "training.arguments",
     "OnnxMultiTask": "modeling.onnx_multitask",

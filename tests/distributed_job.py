@@ -4,14 +4,19 @@ import sys
 from pathlib import Path
 
 import torch
-from conftest import make_tokenizer
+from conftest import make_tokenizer, tiny_bert
 from safetensors.torch import save_file
 from test_trainer import KeepGradients, fresh, rows, trainer
+from transformers import set_seed
+
+from hf_multitask.training.distillation import teach
+from hf_multitask.training.loading import as_mixture
 
 
 def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
     """Train one effective batch and write `gradients.safetensors` and the logged losses."""
     data = rows(16)
+    set_seed(0)
     if extra == "absent":  # no row is labelled for the second task
         for row in data:
             row["targets"]["sentiment"] = None
@@ -31,6 +36,12 @@ def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
         num_train_epochs=2 if extra in ("absent", "checkpointing") else 1,
         **arguments,
     )
+    if (
+        extra == "taught"
+    ):  # each row without a label has the answer of a model with other weights, shared out to compute
+        plain = job.train_dataset.datasets["train"]
+        how = (job.model.config.tasks, job.data_collator, 3)
+        job.train_dataset = as_mixture(teach(tiny_bert(initializer_range=0.5), plain, *how))
     kept = KeepGradients(job)
     job.train()
     logs = job.state.log_history[0]

@@ -82,6 +82,7 @@ def record(**overrides) -> RunRecord:
         "epoch_rows": [{"news": of.count(), "films": of.count()} for _ in range(2)],
         "groups": [("layers.0", 1234, 1e-5, 0.01), ("layers.0", 56, 1e-5, 0.0), ("heads", 4, 1e-4, 0.0)],
         "arguments": {"seed": 42},
+        "retention": "distill",
         "results": results,
         "intervals": {key: (of.share(), of.share()) for key in known},
         "calibration": {
@@ -124,6 +125,14 @@ def record(**overrides) -> RunRecord:
                 },
             )
         ],
+    }
+    values["before"] = {
+        split: {
+            f"{split}_{t.name}_{name}": of.share()
+            for t in found
+            for name in [*(m.name for m in METRICS[t.name]), "loss"]
+        }
+        for split, found in (("eval", TASKS[1:3]), ("test", TASKS[2:4]))
     }
     return RunRecord(**{**values, **overrides})
 

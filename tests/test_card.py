@@ -12,6 +12,7 @@ from hf_multitask.publishing.data_tables import MOST_LISTED
 from hf_multitask.publishing.figures import Illustration
 from hf_multitask.publishing.model_card import render_model_card
 from hf_multitask.publishing.result_tables import MOST_CLASSES
+from hf_multitask.publishing.run_record import LOSS
 
 CARDS = Path(__file__).parents[1] / "model_cards"
 
@@ -76,6 +77,33 @@ def test_the_card_has_average_and_worst_of_both_splits(split):
     assert render(record()).count(text) == 1
 
 
+def test_the_card_has_every_score_of_the_earlier_tasks_before_and_after(card):
+    run = record()
+    rows = {}
+    for task, split, title in (
+        (TASKS[1], "eval", "validation"),
+        (TASKS[2], "test", "test"),
+        (TASKS[3], "test", "test"),
+    ):
+        for metric in [*METRICS[task.name], LOSS]:
+            key = f"{split}_{task.name}_{metric.name}"
+            rows[f"{task.name}: {metric.title}"] = {
+                "split": title,
+                "before": f"{run.before[split][key]:.4f}",
+                "after": f"{run.results[split][key]:.4f}",
+            }
+    assert {name.rstrip(" ↑↓"): row for name, row in card["earlier task"].items()} == rows
+
+
+@pytest.mark.parametrize(
+    ("retention", "sentence"),
+    [("distill", "(distillation)"), ("replay", "(replay)"), ("frozen", "was frozen"), ("none", "Nothing kept those")],
+)
+def test_the_card_says_how_earlier_tasks_were_kept(retention, sentence):
+    assert sentence in render(record(retention=retention))
+    assert "There were no rows to score them on." in render(record(retention=retention, before={}))
+
+
 def test_arrows_say_which_way_a_metric_is_good(card):
     assert set(card["test scores"]["length"]) == {"RMSE ↓", "foreign", "Loss"}
     assert set(card["test scores"]["alike"]) == {"Spearman ↑", "Loss"}
@@ -137,6 +165,8 @@ def test_the_card_has_a_row_of_each_depth_with_its_parameters_rate_and_decays(ca
         "layers.0": {"parameters": "1,290", "learning rate": "1e-05", "weight decay": "0.01 (0 for 56)"},
         "heads": {"parameters": "4", "learning rate": "0.0001", "weight decay": "0"},
     }
+    alike = tables(render(record(groups=[("heads", 1, 1e-4, 0.0), ("heads", 2, 1e-4, 0.0)])))["group"]["heads"]
+    assert alike["parameters"] == "3"
 
 
 def test_the_card_has_the_arguments_and_what_the_run_stood_on():
@@ -190,10 +220,9 @@ def test_the_first_screen_says_what_each_task_tells_and_how_well(card):
 def test_the_first_screen_names_a_metric_that_all_tasks_share_once():
     run = record(tasks=TASKS[1:3])
     assert set(tables(render(run))["task"]["**mood**"]) == {"answers", "Macro F1 ↑, test"}
-    assert set(tables(render(record(tasks=TASKS[1:3], results={})))["task"]["**mood**"]) == {
-        "answers",
-        "Macro F1 ↑, validation",
-    }
+    validation = record(tasks=TASKS[1:3], results={"eval": record().results["eval"]})
+    assert set(tables(render(validation))["task"]["**mood**"]) == {"answers", "Macro F1 ↑, validation"}
+    assert set(tables(render(record(tasks=TASKS[1:3], results={})))["task"]["**mood**"]) == {"answers"}
 
 
 def test_the_first_screen_has_the_facts_of_the_model():
@@ -267,33 +296,62 @@ def test_figures_of_the_run_are_in_the_card():
 
 
 def test_a_run_without_any_evaluation_has_a_card_too():
-    bare = {"results": {}, "intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "log_history": []}
+    bare = {
+        "retention": "",
+        "before": {},
+        "results": {},
+        "intervals": {},
+        "calibration": {},
+        "confusion": {},
+        "per_class": {},
+        "log_history": [],
+    }
     text = render(record(**bare, samples=[], mixing="", skipped_rows=0, target_summaries={}))
     assert "## How to use it" in text
     assert "nothing was evaluated" in text
-    for absent in ("test split", "validation split", "Calibration", "By label", "left out", "Mixing", "figures/"):
+    for absent in (
+        "test split",
+        "validation split",
+        "Calibration",
+        "By label",
+        "left out",
+        "Mixing",
+        "figures/",
+        "earlier",
+    ):
         assert absent not in text
 
 
-def test_the_card_of_an_intermediate_checkpoint_has_the_last_evaluation_of_the_log_and_says_so():
-    bare = {"results": {}, "intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "samples": []}
-    run = record(**bare)
-    text = render(run)
-    assert "**Not finished:** this card was written at step 6 (epoch 2.00), before training ended." in text
-    last = run.log_history[-1]
+def test_the_card_of_a_run_under_way_has_the_scores_so_far_and_says_that_it_is():
+    bare = {"intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "samples": []}
+    scores = record().results["eval"]
+    text = render(record(**bare, results={"eval": scores}, unfinished="step 3 of 6"))
+    assert "**Training is under way**: this is step 3 of 6." in text
     for task in TASKS:
-        metric = METRICS[task.name][0]
-        score = f"{last[f'eval_{task.name}_{metric.name}']:.4f}"
-        (header,) = (name for name in tables(text)["validation scores"][task.name] if metric.title in name)
-        assert tables(text)["validation scores"][task.name][header] == score
+        score = f"{scores[f'eval_{task.name}_{METRICS[task.name][0].name}']:.4f}"
         assert tables(text)["task"][f"**{task.name}**"]["score, validation"].endswith(score)
-    assert "test split" in text.partition("## Limits")[2].partition("## ")[0]
     assert {result.dataset_split for result in ModelCard(text).data.eval_results} == {"validation"}
-    assert "Time" not in text
+    assert "Time: " not in text
+    assert "under way" not in render(record())
 
 
-def test_the_card_of_a_run_that_has_ended_does_not_say_that_it_has_not():
-    assert "Not finished" not in render(record())
+def test_a_run_with_a_log_alone_has_a_card_with_its_curves():
+    bare = {"results": {}, "intervals": {}, "calibration": {}, "confusion": {}, "per_class": {}, "samples": []}
+    text = render(record(**bare), [Illustration("Loss", "figures/losses.png")])
+    assert "nothing was evaluated" in text
+    assert "![Loss](figures/losses.png)" in text
+    assert "model-index" not in text
+
+
+def test_a_run_of_which_next_to_nothing_is_known_has_a_card_without_gaps():
+    unknown = {"label_counts": {}, "target_summaries": {}, "sizes": {}, "sources": {"data": "unknown"}, "groups": []}
+    unknown |= {"hub_datasets": [], "task_datasets": {}, "pair_tasks": [], "embedding_size": 0, "parameters": 0}
+    unknown |= {"machine": None, "max_length": 0, "epoch_rows": [], "arguments": {}, "mixing": "", "languages": []}
+    text = render(record(**unknown, base_model="bert"))
+    for absent in ("unknown\n", "Trained on", "at most 0", "`max_length`", "Layer-wise", "rows of", "Hardware"):
+        assert absent not in text.partition("\n# run")[2]
+    assert "texts that this card cannot name" in text
+    compile(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1], "card", "exec")
 
 
 def test_a_run_with_a_validation_split_alone_shows_its_scores_at_once():

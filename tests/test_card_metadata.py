@@ -81,9 +81,16 @@ def test_the_pipeline_tag_is_that_of_the_only_kind_of_task(task: Task, tag):
 
 
 @pytest.mark.parametrize(
-    ("base_model", "is_local"), [("someone/some-bert", False), ("bert-base-uncased", False), ("my-folder", True)]
+    ("base_model", "told", "linked"),
+    [
+        ("someone/some-bert", None, True),
+        ("someone/some-bert", True, True),
+        ("bert-base-uncased", True, True),
+        ("bert", None, False),
+        ("my-folder", False, False),
+    ],
 )
-def test_only_a_backbone_of_the_hub_is_linked(base_model, is_local):
-    card = card_of(base_model=base_model, base_model_is_local=is_local)
-    assert (f"huggingface.co/{base_model}" in card.text) is not is_local
-    assert card.data.base_model == (None if is_local else base_model)
+def test_only_a_backbone_of_the_hub_is_linked(base_model, told, linked):
+    card = card_of(base_model=base_model, base_model_on_hub=told)
+    assert (f"huggingface.co/{base_model}" in card.text) is linked
+    assert card.data.base_model == (base_model if linked else None)

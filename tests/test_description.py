@@ -60,7 +60,7 @@ def test_a_record_has_where_each_task_learns_from(describe, tmp_path):
     assert record.task_datasets == {"topic": ["texts"], "same": ["pairs"]}
     assert record.pair_tasks == ["same"]
     assert (record.sources["texts"], record.hub_datasets, record.streamed) == (tmp_path.name, [], [])
-    assert record.base_model_is_local
+    assert record.base_model_on_hub is False
 
 
 def test_a_record_has_the_machine(describe):

@@ -23,7 +23,8 @@ def launch(processes, job, *arguments):
     if processes > 1:  # `--cpu` would start one process; the job itself asks for the CPU
         launcher += ["--multi_gpu", f"--main_process_port={29500 + os.getpid() % 1000}"]
     command = [*launcher, str(HERE / job), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -48,6 +49,15 @@ def test_two_processes_have_the_gradients_and_the_losses_of_one(tmp_path, one_ba
     assert relative_difference(gradients, one_batch[0]) < 1e-5
     for key in ("loss", "loss/topic", "loss/sentiment", "eval_loss", "eval_topic_loss", "eval_topic_accuracy"):
         torch.testing.assert_close(numbers[key], one_batch[1][key], rtol=1e-5, atol=0)
+
+
+def test_answers_of_another_model_are_shared_out_and_learned_from_exactly(tmp_path, one_batch):
+    expected = run(tmp_path / "one", 16, 1, processes=1, extra="taught")
+    gradients, numbers = run(tmp_path / "two", 4, 2, processes=2, extra="taught")
+    assert relative_difference(gradients, expected[0]) < 1e-5
+    for key in ("loss", "loss/topic", "loss/sentiment"):
+        torch.testing.assert_close(numbers[key], expected[1][key], rtol=1e-5, atol=0)
+        assert numbers[key] != one_batch[1][key]
 
 
 def test_a_task_that_only_one_process_has_labels_for_is_trained_exactly(tmp_path, one_batch):

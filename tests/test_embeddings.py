@@ -1,12 +1,13 @@
 """Embeddings of texts, from the model and from sentence-transformers on the same folder."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_tokenizer, tiny_bert, tiny_bert_config
-from transformers import BertModel
+from transformers import AutoTokenizer, BertModel
 from transformers.utils import logging
 
 from hf_multitask import MultiTaskConfig, MultiTaskModel
@@ -128,6 +129,40 @@ def test_a_folder_without_a_tokenizer_says_so(tmp_path):
         MultiTaskModel.from_pretrained(tmp_path).encode("good")
 
 
+def test_a_tokenizer_that_the_user_saved_is_left_alone_until_the_model_has_one_in_use(backbone_folder, tmp_path):
+    own = make_tokenizer()
+    own.add_tokens(["extra"])
+    own.save_pretrained(tmp_path)
+    model = MultiTaskModel.from_backbone(backbone_folder, tasks=TASKS)
+    model.save_pretrained(tmp_path)
+    assert len(AutoTokenizer.from_pretrained(tmp_path)) == len(own)
+    model.encode("good")
+    model.save_pretrained(tmp_path)
+    assert len(AutoTokenizer.from_pretrained(tmp_path)) == len(own) - 1
+
+
+def test_a_model_whose_tokenizer_is_gone_is_saved_and_that_is_said(backbone_folder, tmp_path, caplog):
+    shutil.copytree(backbone_folder, tmp_path / "source")
+    model = MultiTaskModel.from_backbone(str(tmp_path / "source"), tasks=TASKS)
+    shutil.rmtree(tmp_path / "source")
+    model.save_pretrained(tmp_path / "saved")
+    assert "No tokenizer is saved in" in caplog.messages[0]
+    assert MultiTaskModel.from_pretrained(tmp_path / "saved").config.tasks == model.config.tasks
+
+
+@pytest.mark.parametrize("how", [((False,), {}), ((), {"is_main_process": False})], ids=["by place", "by name"])
+def test_only_the_main_process_writes_and_uploads(model, tmp_path, monkeypatch, how):
+    monkeypatch.setattr(model, "push_to_hub", lambda *args, **kwargs: pytest.fail("another process uploads"))
+    args, options = how
+    model.save_pretrained(tmp_path, *args, **options, push_to_hub=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_is_not_shown(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    assert "hf_secret" not in repr(MultiTaskModel.from_pretrained(tmp_path, token="hf_secret").tokenizer_source)
+
+
 def test_a_sentence_transformers_backbone_keeps_what_it_says_of_itself(tmp_path):
     files = {
         "1_Pooling/config.json": {"word_embedding_dimension": 16, "pooling_mode_cls_token": True},
@@ -141,7 +176,7 @@ def test_a_sentence_transformers_backbone_keeps_what_it_says_of_itself(tmp_path)
     model = MultiTaskModel.from_backbone(folder, tasks=TASKS)
     config = model.config
     assert (config.pooling, config.normalize, config.default_prompt_name) == ("cls", True, "query")
-    assert config.prompts == {"query": "song "}
+    assert config.prompts == {"query": "song ", "document": ""}
     assert model.tokenizer.model_max_length == 12
     model.save_pretrained(tmp_path / "saved")
     again = MultiTaskModel.from_pretrained(tmp_path / "saved")
@@ -194,6 +229,36 @@ def test_an_encoder_in_a_folder_of_its_own_is_found(tmp_path):
     model = MultiTaskModel.from_backbone(folder, tasks=TASKS)
     assert model.tokenizer.model_max_length == 9
     assert model.encode("good").shape == (16,)
+
+
+def test_a_default_prompt_may_be_empty(tmp_path):
+    prompting = {"prompts": {"query": "song ", "document": ""}, "default_prompt_name": "document"}
+    folder = backbone(tmp_path, **{"config_sentence_transformers.json": prompting})
+    model = MultiTaskModel.from_backbone(folder, tasks=TASKS)
+    np.testing.assert_allclose(model.encode("good"), model.encode("good", prompt_name="document"))
+    assert np.abs(model.encode("good") - model.encode("good", prompt_name="query")).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"sentence_bert_config.json": {"max_seq_length": 9}}, 9),
+        ({"sentence_roberta_config.json": {"max_seq_length": 9}}, 9),
+        ({"sentence_bert_config.json": {"module_output_name": "token_embeddings"}}, 64),
+    ],
+    ids=["as ever", "in an old file", "as since version 6, by the tokenizer"],
+)
+def test_the_length_that_a_checkpoint_reads_is_kept(tmp_path, files, limit):
+    assert read_layout(backbone(tmp_path, **files)).max_length == limit
+
+
+def test_no_more_is_read_than_the_encoder_can_where_the_tokenizer_knows_no_limit(tmp_path):
+    BertModel(tiny_bert_config(max_position_embeddings=20)).save_pretrained(tmp_path)
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = int(1e30)
+    tokenizer.save_pretrained(tmp_path)
+    model = MultiTaskModel.from_backbone(str(tmp_path), tasks=TASKS)
+    np.testing.assert_allclose(model.encode("good " * 40), model.encode("good " * 18), atol=1e-6)
 
 
 def test_an_encoder_by_itself_has_no_layout(tmp_path):

@@ -1,6 +1,7 @@
 """The house: which room may use which, and what the front door offers."""
 
 import ast
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +17,18 @@ MAY_IMPORT = {
     "settings": {"modeling"},
     "data": {"modeling", "settings"},
     "evaluation": {"modeling"},
-    "training": {"modeling", "data", "evaluation", "settings", "tables"},
+    "training": {"modeling", "data", "evaluation", "settings", "publishing", "backbones", "tables"},
     "publishing": {"modeling", "tables"},
     "exporting": {"modeling", "evaluation", "tables"},
+    "opening": {"modeling"},
+    "answer_columns": {"modeling"},
+    "scoring": {"modeling", "opening", "answer_columns"},
+    "files": {"answer_columns"},
     "commands": {
-        *("modeling", "settings", "data", "evaluation", "training", "publishing", "exporting", "backbones", "tables"),
+        *("modeling", "settings", "data", "evaluation", "training", "publishing", "backbones", "tables"),
+        *("exporting", "opening", "answer_columns", "scoring", "files"),
     },
+    "__main__": {"commands"},
     "backbones": set(),
     "tables": set(),
 }
@@ -66,6 +73,11 @@ def test_modeling_stands_on_the_standard_library_torch_and_transformers(path):
             assert level == 1, "one flat folder"
             assert "." not in module
             assert module, "`from . import x` is not copied into a checkpoint"
+
+
+def test_no_file_of_a_checkpoint_hides_a_package_from_a_python_that_is_started_there():
+    names = {path.stem for path in (PACKAGE / "modeling").glob("*.py")} - {"__init__"}
+    assert names & (sys.stdlib_module_names | importlib.metadata.packages_distributions().keys()) == set()
 
 
 def test_the_depth_rule_knows_no_task_and_no_trainer():

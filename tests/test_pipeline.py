@@ -1,5 +1,6 @@
 """The pipeline gives the model's own answers to each text, whatever it was batched with."""
 
+import itertools
 import math
 
 import pytest
@@ -8,11 +9,16 @@ from conftest import make_tokenizer, tiny_bert
 from datasets import Dataset
 from records import TASKS
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import CanineTokenizer, PreTrainedTokenizerFast
+from transformers.pipelines.pt_utils import KeyDataset
 
 from hf_multitask import Task
+from hf_multitask.data.tokenization import tokenize
 from hf_multitask.modeling.batching import WINDOW
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
+from hf_multitask.modeling.reading import cut_places
+from hf_multitask.modeling.reading import tokenize as read_tokens
+from hf_multitask.modeling.words import find_words
 
 TEXTS = [
     ("good film",),
@@ -113,6 +119,19 @@ def test_a_column_of_a_data_set_streams(pipe):
     assert list(answers) == pipe(["good film", "bad"])
     assert list(pipe(rows)) == pipe([("good film", "song"), ("bad", "vote")])
     assert list(pipe(rows.to_iterable_dataset())) == list(pipe(rows))
+
+
+def test_a_data_set_of_torch_is_read_to_its_length(pipe):
+    class Circle(torch.utils.data.Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, place):
+            return ["good film", "bad"][place % 2]
+
+    assert list(itertools.islice(pipe(Circle()), 9)) == pipe(["good film", "bad", "good film"])
+    rows = Dataset.from_dict({"text": ["good film", "bad"]})
+    assert list(pipe(KeyDataset(rows, "text"))) == pipe(["good film", "bad"])
 
 
 def test_tasks_are_chosen_in_the_call_or_when_the_pipeline_is_made(pipe, kinds, tokenizer):
@@ -236,6 +255,22 @@ def test_words_end_at_spaces_where_the_tokenizer_takes_the_text_for_one_word():
     assert [(word["word"], word["start"], word["end"]) for word in words] == [("ac", 0, 2), ("ba", 3, 5)]
 
 
+def test_a_word_has_the_label_of_the_token_that_training_gave_it_to():
+    pieces = [("[PAD]", 0.0), ("[UNK]", -9.0), ("▁", -2.0), ("▁good", -1.0), ("b", -1.0), ("c", -1.0)]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=1))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]")
+    row = {"words": ["good", "bc", "good", "c"], "targets": {"parts": [0, 1, 2, 0]}}
+    trained = tokenize(Dataset.from_list([row]), tokenizer, 16)[0]
+    labelled = [place for place, label in enumerate(trained["targets"]["parts"]) if label != -100]
+    text = " ".join(row["words"])
+    encoded = tokenizer([text])
+    assert encoded["input_ids"][0] == trained["input_ids"], "or this test shows nothing"
+    words = find_words(text, encoded.encodings[0])
+    assert [word.token for word in words] == labelled == [0, 1, 4, 5]
+    assert [text[word.start : word.end] for word in words] == row["words"]
+
+
 def test_a_pair_has_the_words_of_its_first_text(tokenizer):
     answer = pipe_of(tokenizer, WORD_LABELS)(("good film", "council vote"))
     assert [word["word"] for word in answer["parts"]] == ["good", "film"]
@@ -250,6 +285,25 @@ def test_what_lies_behind_the_tokenizers_limit_is_not_read_and_that_is_said(capl
     assert cut["topic"] == pytest.approx(short["topic"], abs=1e-5)
     assert fits.keys() == cut.keys()
     assert caplog.messages == ["1 of 3 texts are longer than the 4 tokens that are read of a text"]
+
+
+def test_a_text_is_cut_where_any_of_its_readings_is(caplog):
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = 4
+    pipe_of(tokenizer, TASKS[-1])([("good film song", "good"), ("good", "good film song"), ("good", "bad")])
+    assert caplog.messages == ["2 of 3 texts are longer than the 4 tokens that are read of a text"]
+
+
+def test_a_tokenizer_that_does_not_keep_what_it_cuts_is_asked_again():
+    tokenizer = CanineTokenizer(model_max_length=6)
+    columns = [["abcde", "abcd", "a"]]
+    assert cut_places(tokenizer, columns, read_tokens(tokenizer, columns, "pt")) == {0}
+
+
+def test_answering_leaves_the_tokenizer_cutting_so_that_threads_can_share_it(kinds):
+    tokenizer = make_tokenizer()
+    MultiTaskPipeline(model=kinds, tokenizer=tokenizer, device="cpu")("good " * 100)
+    assert tokenizer.backend_tokenizer.truncation["max_length"] == 64
 
 
 def test_empty_texts_are_answered_and_that_is_said(pipe, caplog):

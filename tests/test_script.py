@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import WORDS
 from huggingface_hub import ModelCard
@@ -136,6 +137,29 @@ def test_a_run_is_continued_from_its_last_checkpoint(folder, finished):
     assert [log["epoch"] for log in state["log_history"] if "eval_loss" in log][:3] == [1, 2, 3]
 
 
+def test_a_task_is_added_to_a_finished_run_which_answers_as_before_where_its_encoder_is_frozen(folder, finished):
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    moods = {**config["datasets"]["moods"], "targets": {"tone": "mood"}}
+    topics = {**config["datasets"]["topics"], "data_files": {"test": "test.csv"}}
+    del config["backbone"], config["tasks"]
+    config |= {"from_checkpoint": "output", "datasets": {"moods": moods, "topics": topics}}
+    config["training"]["freeze"] = ["backbone"]
+    (folder / "added.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    done = launch(folder, "--output_dir", "added", config="added.yaml")
+    assert done.returncode == 0, done.stderr[-3000:]
+    before, after = (
+        json.loads((folder / "added" / f"{name}_results.json").read_text()) for name in ("test_before", "test")
+    )
+    for metric in ("accuracy", "f1_macro", "loss"):
+        assert before[f"test_topic_{metric}"] == after[f"test_topic_{metric}"]
+    assert f"| topic: Accuracy ↑             |  test | {before['test_topic_accuracy']:.4f} |" in done.stdout
+    old, new = (AutoModel.from_pretrained(folder / name).eval() for name in ("output", "added"))
+    inputs = AutoTokenizer.from_pretrained(folder / "added")(["good film", "bad song"], return_tensors="pt")
+    assert list(new.heads) == ["topic", "mood", "tone"]
+    for name, logits in old(**inputs).logits.items():
+        assert torch.equal(new(**inputs).logits[name], logits)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -149,6 +173,7 @@ def test_a_run_is_continued_from_its_last_checkpoint(folder, finished):
             "Task 'topic', row 2 of dataset 'topics', split 'train': the label must be",
         ),
         (["--backbone", "packaged:nothing"], "A packaged backbone must be one of"),
+        (["--from_checkpoint", "output"], "backbone must be left out where from_checkpoint is given"),
     ],
 )
 def test_bad_input_ends_with_one_clear_message_and_a_failing_exit_code(folder, flags, message):

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hf_multitask.data.mixing import mix
 from hf_multitask.data.tokenization import tokenize
-from hf_multitask.modeling.tokenizers import load_tokenizer
+from hf_multitask.modeling.tokenizer_source import load_tokenizer
 
 WORD_TARGETS = {"names": List(Value("int64")), "topic": Value("int64")}
 
@@ -128,7 +128,7 @@ import sys
 from pathlib import Path
 from datasets import load_dataset
 from hf_multitask.data.tokenization import tokenize
-from hf_multitask.modeling.tokenizers import load_tokenizer
+from hf_multitask.modeling.tokenizer_source import load_tokenizer
 import hf_multitask.data.tokenization as module
 
 tokenizer = load_tokenizer(sys.argv[1])

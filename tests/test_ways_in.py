@@ -40,6 +40,10 @@ np.savez(
     limit=sentences.max_seq_length,
     size=sentences.get_embedding_dimension(),
 )
+options = {"trust_remote_code": True, "token": None}
+for name in ("processor_kwargs", "tokenizer_kwargs"):  # the newer name, and that of sentence-transformers 5
+    short = type(sentences[0]).load(folder, **options, **{name: {"model_max_length": 5}})
+    assert short.max_seq_length == 5, name
 sentences.save(folder + "-again")
 np.savez(file + "-again", sentences=SentenceTransformer(folder + "-again", trust_remote_code=True).encode(texts))
 heads = AutoModel.from_pretrained(folder + "-again", trust_remote_code=True)

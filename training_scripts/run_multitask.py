@@ -7,6 +7,8 @@ the other keys of its top level, any training argument (`--learning_rate 5e-5`),
 (`--tasks.topic.loss_weight 2`).
 `--resume_from_checkpoint` continues from the last complete checkpoint, `--resume_from_checkpoint auto` too, or begins
 where there is none; `--overwrite_output_dir` moves an earlier run aside. Ctrl-C saves a checkpoint and ends.
+`--from_checkpoint FOLDER`, in place of a backbone, adds the configuration's tasks to a trained model and keeps those of
+its own (`--retain replay`, `distill` or `none`).
 
 `python -m hf_multitask train CONFIG.yaml` is the same, wherever the package is installed.
 """

@@ -1,30 +1,17 @@
 """A run as the plain record that its report and its card are written from."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..backbones import published_name
-from ..evaluation.metric import Metric
-from ..evaluation.registry import metrics_of
-from ..modeling.task import Task
-from ..publishing.run_record import ReportedMetric, RunRecord
+from ..modeling.configuration_multitask import MultiTaskConfig
+from ..publishing.run_record import RunRecord
+from ..training.description import reported_metrics, told_arguments
 from ..training.loading import train_batches
 from .machine import describe_machine
 from .run import Run
-
-TOLD_ARGUMENTS = (
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "optim",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "layer_decay",
-    "embeddings_lr_scale",
-    "seed",
-)
-"""Those of the training arguments that a card tells."""
 
 
 def describe_run(run: Run) -> RunRecord:
@@ -41,12 +28,12 @@ def describe_run(run: Run) -> RunRecord:
     }
     return RunRecord(
         name=run.folder.resolve().name,
-        base_model=published_name(settings.backbone),
-        base_model_is_local=Path(settings.backbone).exists(),
+        base_model=published_name(settings.from_checkpoint or settings.backbone or ""),
+        base_model_on_hub=not Path(settings.from_checkpoint or settings.backbone or "").exists(),
         pooling=trainer.model.config.pooling,
         max_length=run.tokenizer.model_max_length,
         tasks=data.tasks,
-        metrics={task.name: _reported(task) for task in data.tasks},
+        metrics={task.name: reported_metrics(task) for task in data.tasks},
         label_counts={split: data.label_counts(split) for split in data.splits},
         target_summaries={split: data.number_summaries(split) for split in data.splits},
         sizes=data.sizes(),
@@ -76,14 +63,35 @@ def describe_run(run: Run) -> RunRecord:
         machine=describe_machine(trainer),
         resumed=run.checkpoint is not None,
         chosen_by=(args.metric_for_best_model or "") if args.load_best_model_at_end else "",
-        arguments={name: args.to_dict()[name] for name in TOLD_ARGUMENTS},
+        retention=run.retention,
+        arguments=told_arguments(trainer),
     )
 
 
-def _reported(task: Task) -> list[ReportedMetric]:
-    return [
-        ReportedMetric(metric.name, metric.title, metric.higher_is_better)
-        if isinstance(metric, Metric)
-        else ReportedMetric(metric.name, metric.name, None)
-        for metric in metrics_of(task)
-    ]
+def scored_record(
+    config: MultiTaskConfig,
+    results: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+) -> RunRecord:
+    """The record of which only the scores are known.
+
+    Args:
+        config: Of the model.
+        results: Per split (train, eval, test), its metrics under their full keys.
+        intervals: Per `<task>_<metric>` of the test split, its interval.
+    """
+    return RunRecord(
+        name="",
+        base_model="",
+        pooling=config.pooling,
+        max_length=0,
+        tasks=config.tasks,
+        metrics={task.name: reported_metrics(task) for task in config.tasks},
+        label_counts={},
+        sizes={},
+        sources={},
+        groups=(),
+        arguments={},
+        results=results,
+        intervals=intervals or {},
+    )

@@ -8,13 +8,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import IntervalStrategy
 
-from ..backbones import resolve_backbone
 from ..data.mixing import Mixture, mix
 from ..data.preparation import PreparedData, prepare
 from ..data.streaming import StreamedMixture
-from ..modeling.modeling_multitask import MultiTaskModel
-from ..modeling.sentence_transformers_layout import read_layout
-from ..modeling.tokenizers import load_tokenizer
 from ..settings.command_line import parse_command_line
 from ..settings.run_settings import RunSettings
 from ..training.adapters import add_lora
@@ -22,12 +18,11 @@ from ..training.argument_parser import argument_names, parse_arguments
 from ..training.output_folder import claim_output_folder
 from ..training.threads import use_all_cores
 from ..training.trainer import MultiTaskTrainer
+from .retention import retain_tasks, teach_tasks
+from .starting_model import find_start, load_start
 
 EVALUATED = {"validation": "eval", "test": "test"}
 """Split -> the prefix of its results, Hugging Face's."""
-
-MAX_LENGTH = 128
-"""Tokens per text, where neither the configuration nor the backbone says."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,8 @@ class Run:
         trainer: With the model and the training rows.
         evaluated: Per split that is scored, its rows.
         checkpoint: The checkpoint it continues from, if it does.
+        earlier: Names of the tasks of the model that it starts from, where that has any.
+        retention: How these are kept; see [`choose_retention`].
     """
 
     settings: RunSettings
@@ -49,6 +46,8 @@ class Run:
     trainer: MultiTaskTrainer
     evaluated: dict[str, Any]
     checkpoint: str | None
+    earlier: tuple[str, ...] = ()
+    retention: str = ""
 
     @property
     def folder(self) -> Path:
@@ -72,21 +71,29 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
     args = parse_arguments({"eval_strategy": "epoch", "save_strategy": "epoch", **settings.training})
     use_all_cores(args)
     with args.main_process_first(desc="preparing the data"):
-        data = prepare(settings)
-        backbone = resolve_backbone(settings.backbone)
-        layout = read_layout(backbone, settings.pooling)
-        tokenizer = load_tokenizer(backbone, subfolder=layout.subfolder)
-        max_length = settings.max_length or layout.max_length or MAX_LENGTH
+        start = find_start(settings)
+        data = prepare(settings, earlier=start.earlier)
+        if settings.sample_texts and not any(task.has_head for task in data.tasks):
+            raise ValueError(
+                "sample_texts must be answered by a task that reads single texts, found only similarities. Leave "
+                "sample_texts out: pairs of the data are shown."
+            )
+        tokenizer, max_length = start.tokenizer, start.max_length
         splits = data.tokenized(tokenizer, max_length)
-        tokenizer.model_max_length = max_length  # so that it is saved: what was read in training is read in use
+        # So that it is saved: what was read in training is read in use.
+        tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
     evaluated = {split: mix(list(splits[split].values())) for split in EVALUATED if split in splits}
     if "validation" not in evaluated and "eval_strategy" not in settings.training:
         args.eval_strategy = IntervalStrategy.NO
     set_seed(args.seed)  # the heads' first values too are a function of the seed
-    train: Any = Mixture(splits["train"], settings.mixing)
+    model = load_start(start, data.tasks)
+    retention = retain_tasks(settings.retain, start, model, data, args)
+    if retention == "distill":
+        splits["train"] = teach_tasks(splits["train"], start, model, args)
+    mixing = settings.mixing.among(splits["train"])
+    train: Any = Mixture(splits["train"], mixing)
     if data.streams:
-        train = StreamedMixture(splits["train"], data.streams, settings.mixing, tokenizer, max_length)
-    model = MultiTaskModel.from_backbone(backbone, tasks=data.tasks, pooling=settings.pooling)
+        train = StreamedMixture(splits["train"], data.streams, mixing, tokenizer, max_length)
     trainer = MultiTaskTrainer(
         model if settings.lora is None else add_lora(model, settings.lora),
         args,
@@ -96,4 +103,5 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
     )
     with args.main_process_first(desc="claiming the output folder"):
         checkpoint = claim_output_folder(args, settings.overwrite_output_dir)  # last: it may move an earlier run
-    return Run(settings, data, tokenizer, trainer, evaluated, checkpoint)
+    earlier = tuple(task.name for task in start.earlier)
+    return Run(settings, data, tokenizer, trainer, evaluated, checkpoint, earlier, retention)

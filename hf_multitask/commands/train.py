@@ -14,12 +14,13 @@ from ..modeling.pipeline_multitask import MultiTaskPipeline
 from ..publishing.figures import write_figures
 from ..publishing.model_card import render_model_card
 from ..publishing.report import describe_data
-from ..publishing.result_tables import describe_scores
+from ..publishing.result_tables import describe_scores, earlier_table
 from ..publishing.run_record import RunRecord
 from ..publishing.samples import Sample, describe_samples
 from ..training.adapters import merge
 from ..training.interruption import StopOnSignal
 from .description import describe_run
+from .earlier_scores import score_earlier_tasks
 from .run import EVALUATED, Run, set_up
 
 SAMPLES = 4
@@ -39,7 +40,9 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
         logging.getLogger("hf_multitask").setLevel(logging.INFO)
         write_skipped_rows(run.data.skipped, run.folder)
         print(describe_data(record))
+        trainer.record = record  # for the cards of checkpoints that are pushed
 
+    before = score_earlier_tasks(run)
     results = {"train": _learn(run, speaks)}
     calibration: dict[str, Calibration] = {}
     if run.settings.calibrate and "validation" in run.evaluated:
@@ -54,6 +57,8 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
     trainer.save_state()
     for prefix, metrics in results.items():
         trainer.save_metrics(prefix, metrics)
+    for prefix, metrics in before.items():
+        trainer.save_metrics(f"{prefix}_before", metrics, combined=False)
 
     samples = _answer_samples(run)
     if speaks:
@@ -65,14 +70,16 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
             record,
             tasks=tasks,
             results=results,
+            before=before,
             samples=samples,
             log_history=trainer.state.log_history,
             calibration={task: dataclasses.asdict(found) for task, found in calibration.items()},
         )
         _publish(record, run.folder)
-    if trainer.args.push_to_hub:
-        trainer.push_to_hub()
+    failure = _push(run) if trainer.args.push_to_hub else ""
     trainer.end()
+    if failure:
+        sys.exit(f"error: {failure}")
 
 
 def _learn(run: Run, speaks: bool) -> dict[str, float]:
@@ -92,11 +99,21 @@ def _learn(run: Run, speaks: bool) -> dict[str, float]:
     return metrics
 
 
+def _push(run: Run) -> str:
+    """Push the finished run; what went wrong, if anything did."""
+    try:
+        run.trainer.push_to_hub()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
 def _answer_samples(run: Run) -> list[Sample]:
     """Texts, the configuration's or the first of the last split, with the answers of every task."""
     split = next(name for name in ("test", "validation", "train") if name in run.data.splits)
     texts = [(text,) for text in run.settings.sample_texts or ()] or run.data.first_texts(split, SAMPLES)
-    pipe = MultiTaskPipeline(run.trainer.model, run.tokenizer)
+    model = run.trainer.model
+    pipe = MultiTaskPipeline(model, run.tokenizer, device=model.device)  # by itself it would take a free accelerator
     return list(zip(texts, pipe(texts), pipe(texts, top_k=None), strict=True))
 
 
@@ -106,4 +123,6 @@ def _publish(record: RunRecord, folder: Path) -> None:
     (folder / "README.md").write_text(render_model_card(record, figures), encoding="utf-8")
     if record.last_split in record.results:
         print(f"\n{describe_scores(record, record.last_split)}")
+    if record.before:
+        print(f"\n{earlier_table(record)}")
     print(f"\n{describe_samples(record.samples, record.tasks)}\n\nThe model, its code and its card are in {folder}")

@@ -26,6 +26,8 @@ class MultiTaskCollator:
       where there are any;
     - `labels`, per task (B,) int64, or (B, L) for a token classification, with -100 where there is no target; or (B, C)
       float32 for the other kinds, with NaN. They are absent where the rows have no `targets`;
+    - `teacher_logits`, per task that a row has them for, (B, C) float32, or (B, L, C) for a token classification, with
+      NaN where there are none;
     - `row_ids`, which tell where rows are from, where they have a `row`.
 
     Padding always goes to the right, also for decoders, whose tokenizers often pad on the left: pooling ignores it
@@ -52,9 +54,12 @@ class MultiTaskCollator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The batch of `rows`, each with the tokenizer's outputs as lists and maybe `targets`."""
         batch = self._inputs(rows)
+        length = batch["input_ids"].shape[1] if "input_ids" in batch else 0
         if any("targets" in row for row in rows):
-            length = batch["input_ids"].shape[1] if "input_ids" in batch else 0
             batch["labels"] = {task.name: self._labels(rows, task, length) for task in self.tasks}
+        if taught := {name for row in rows for name in row.get("teacher_logits") or ()}:
+            tasks = [task for task in self.tasks if task.name in taught]
+            batch["teacher_logits"] = {task.name: _teacher_logits(rows, task, length) for task in tasks}
         if any("row" in row for row in rows):
             batch["row_ids"] = [row.get("row") for row in rows]
         return batch
@@ -97,6 +102,17 @@ class MultiTaskCollator:
         if task.is_choice:
             return torch.tensor([_index(task, target) for target in targets], dtype=torch.int64)
         return torch.tensor([_numbers(task, target) for target in targets], dtype=torch.float32)
+
+
+def _teacher_logits(rows: Sequence[dict[str, Any]], task: Task, length: int) -> Tensor:
+    """The rows' flat lists of logits as one tensor."""
+    logits = torch.full((len(rows), length if task.reads_tokens else 1, task.num_labels), math.nan)
+    for index, row in enumerate(rows):
+        values = (row.get("teacher_logits") or {}).get(task.name)
+        if values is not None:
+            found = torch.tensor(values, dtype=torch.float32).reshape(-1, task.num_labels)
+            logits[index, : len(found)] = found
+    return logits if task.reads_tokens else logits[:, 0]
 
 
 def _index(task: Task, target: Any) -> int:

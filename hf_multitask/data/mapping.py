@@ -1,6 +1,6 @@
 """From raw rows to texts and targets, every task present in every row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +142,7 @@ def forms_of(name: str, rows: Dataset, settings: DatasetSettings, tasks: Sequenc
     for form, of_form in settings.forms(name, similarities).items():
         found = rows
         if len(of_form) < len(settings.targets):
-            found = _with_targets(rows, of_form, form)
+            found = with_targets(rows, of_form, form)
         forms[form] = found.rename_column("text_pair", "second_text") if set(of_form) <= similarities else found
     return forms
 
@@ -152,8 +152,14 @@ def where_of(name: str, split: str) -> str:
     return f"dataset {name!r}, split {split!r}"
 
 
-def _with_targets(rows: Dataset, tasks: Sequence[str], form: str) -> Dataset:
-    """The rows with a target for one of the `tasks`, and no others."""
+def with_targets(rows: Dataset, tasks: Collection[str], form: str) -> Dataset:
+    """The rows with a target for one of the `tasks`, and no other targets.
+
+    Args:
+        rows: Mapped rows.
+        tasks: Names of tasks.
+        form: What the progress bar calls the result.
+    """
     targets = rows.with_format("arrow")[:]["targets"].combine_chunks()
     has_any = np.any([pc.struct_field(targets, task).is_valid() for task in tasks], axis=0)
 

@@ -70,10 +70,7 @@ class Mixture(torch.utils.data.Dataset[dict[str, Any]]):
                 local = wanted[places] - (self._ends_D[source] - self._sizes_D[source])
                 for place, row in zip(places, rows.__getitems__(local.tolist()), strict=True):
                     found[place] = row
-        return [
-            row | {"targets": dict.fromkeys(row["targets"])} if index == len(self) else row
-            for index, row in zip(indices, found, strict=True)
-        ]
+        return [without_targets(row) if index == len(self) else row for index, row in zip(indices, found, strict=True)]
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -140,6 +137,11 @@ def mix(datasets: Sequence[Dataset]) -> Dataset:
     """All rows of all `datasets`, one after another, as evaluation reads them."""
     mixed: Dataset = concatenate_datasets(list(datasets))
     return mixed
+
+
+def without_targets(row: dict[str, Any]) -> dict[str, Any]:
+    """`row` with the same keys and no target, neither a label's nor another model's."""
+    return row | {name: dict.fromkeys(row[name]) for name in ("targets", "teacher_logits") if name in row}
 
 
 def random_stream(seed: int, *use: int) -> np.random.PCG64:

@@ -1,8 +1,9 @@
 """All datasets of a run, read, checked and mapped to all of its tasks."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from transformers import PreTrainedTokenizerBase
 
 from ..modeling.task import Task, parse_tasks
 from ..settings.run_settings import SPLITS, RunSettings
+from ..settings.task_settings import BALANCED
+from .earlier_tasks import continued
 from .inference import Column, check_columns_of_labels, infer_labels, infer_problem_type, source_of
 from .mapping import SkippedRow, check_columns, forms_of, map_rows, where_of
 from .skipped_rows import check_none_skipped
@@ -76,11 +79,17 @@ class PreparedData:
                     texts.append((*words, *(row[name] for name in ("text", "text_pair", "second_text") if name in row)))
         return texts[:count]
 
+    @cached_property
+    def untrained(self) -> list[str]:
+        """Names of the tasks without a target in the training rows: only those of an earlier model can be."""
+        train = self.splits["train"].values()
+        return [task.name for task in self.tasks if not count_targets(task, train)]
+
     def label_counts(self, split: str) -> dict[str, dict[str, int]]:
-        """Per task with labels, how many rows (or words) of `split` have each."""
+        """Per task with labels, and rows in any split, how many rows (or words) of `split` have each."""
         return {
             task.name: dict(zip(task.labels, label_counts(task, self.splits[split].values()).tolist(), strict=True))
-            for task in self.tasks
+            for task in self._labelled
             if task.problem_type not in ("regression", "similarity")
         }
 
@@ -98,35 +107,51 @@ class PreparedData:
                 }
         return summaries
 
+    @cached_property
+    def _labelled(self) -> list[Task]:
+        """The tasks with a target in any split."""
+        rows = [rows for datasets in self.splits.values() for rows in datasets.values()]
+        return [task for task in self.tasks if count_targets(task, rows)]
 
-def prepare(settings: RunSettings, given: Mapping[str, Dataset | DatasetDict] | None = None) -> PreparedData:
+
+def prepare(
+    settings: RunSettings,
+    given: Mapping[str, Dataset | DatasetDict] | None = None,
+    earlier: Sequence[Task] = (),
+) -> PreparedData:
     """The data that `settings` describe, checked from the first row to the last.
 
     Args:
         settings: Of the run.
         given: Per dataset, its rows, in place of those that its `path` names.
+        earlier: The tasks of the model that the run starts from, which come before all others; they need no rows, and
+            datasets with targets for them alone need no train split.
 
     Raises:
         ValueError: Anything in it cannot be trained on; the message names task, dataset and row, and what to do.
     """
+    known = {task.name: task for task in earlier}
+    settings.check_fed(known)
     raw: Splits = {}
     drawn: dict[tuple[str, str], Any] = {}
     streamed: dict[str, IterableDataset] = {}
     for name, dataset in settings.datasets.items():
+        trains = bool(dataset.shares) or not set(dataset.targets) <= set(known)
         if dataset.streaming:
             _check_can_stream(name, settings, given or {})
             streamed[name], loaded = load_stream(name, dataset, Path(settings.folder))
             loaded |= {"train": _first_rows(name, streamed[name])}
         elif given is not None and name in given:
-            loaded = given_splits(name, dataset, given[name])
+            loaded = given_splits(name, dataset, given[name], needs_train=trains)
         else:
-            loaded = load_splits(name, dataset, Path(settings.folder))
+            loaded = load_splits(name, dataset, Path(settings.folder), needs_train=trains)
         raw[name] = {}
         for split, rows in loaded.items():
             check_columns(rows, dataset, where_of(name, split))
             drawn[name, split] = indices = draw(len(rows), dataset.max_rows, _seed(settings))
             raw[name][split] = rows if indices is None else rows.select(indices)
-    tasks = parse_tasks(_describe(name, settings, raw) for name in settings.tasks)
+    described = {name: _describe(name, settings, raw, known.get(name)) for name in settings.tasks}
+    tasks = parse_tasks((known | described).values())
     mapped: Splits = {}
     skipped: list[SkippedRow] = []
     for name, splits in raw.items():
@@ -147,8 +172,10 @@ def prepare(settings: RunSettings, given: Mapping[str, Dataset | DatasetDict] | 
             forms = forms_of(name, rows, settings.datasets[name], tasks)
             formed.setdefault(split, {}).update({form: found for form, found in forms.items() if len(found)})
     splits_of_run = {split: formed[split] for split in SPLITS if split in formed}
-    _check_every_task_has_targets(tasks, splits_of_run)
-    tasks = fit_tasks(tasks, settings.tasks, {split: list(rows.values()) for split, rows in splits_of_run.items()})
+    _check_every_task_has_targets([task for task in tasks if task.name not in known], splits_of_run)
+    _check_train(settings, [task for task in tasks if task.name in known], splits_of_run)
+    rows_of_splits = {split: list(rows.values()) for split, rows in splits_of_run.items()}
+    tasks = fit_tasks(tasks, settings.tasks, rows_of_splits, known)
     skips = settings.invalid_rows == "skip"
     streams = {
         name: Stream(name, rows, settings.datasets[name], tasks, skips_invalid=skips) for name, rows in streamed.items()
@@ -184,8 +211,8 @@ def _first_rows(name: str, rows: IterableDataset) -> Dataset:
     return first
 
 
-def _describe(name: str, settings: RunSettings, raw: Splits) -> dict[str, Any]:
-    """The description of the task called `name`, its kind and labels inferred where they are not given."""
+def _describe(name: str, settings: RunSettings, raw: Splits, earlier: Task | None) -> Task:
+    """The task called `name`: its kind and labels are those of the `earlier` model, or inferred if not given."""
     task = settings.tasks[name]
     columns = [
         Column(rows, source_of(rows, dataset.targets[name]), dataset.text_columns[0], where_of(source, split))
@@ -193,14 +220,17 @@ def _describe(name: str, settings: RunSettings, raw: Splits) -> dict[str, Any]:
         if name in dataset.targets
         for split, rows in raw[source].items()
     ]
-    kind = task.problem_type or infer_problem_type(name, columns)
+    kind = earlier.problem_type if earlier else task.problem_type or infer_problem_type(name, columns)
     for source, dataset in settings.datasets.items():
         if name in dataset.targets:
             dataset.check_kind(f"datasets.{source}.targets.{name}", name, kind)
-    given = None if task.labels is None else [str(label) for label in task.labels]
-    described = task.described(name, kind, infer_labels(name, kind, columns) if given is None else given)
-    check_columns_of_labels(Task.parse(described), columns)
-    return described
+    if earlier:
+        found = continued(earlier, task)
+    else:
+        given = None if task.labels is None else [str(label) for label in task.labels]
+        found = Task.parse(task.described(name, kind, infer_labels(name, kind, columns) if given is None else given))
+    check_columns_of_labels(found, columns)
+    return found
 
 
 def _with_cut_splits(
@@ -241,8 +271,23 @@ def _check_every_task_has_targets(tasks: list[Task], splits: Splits) -> None:
                 )
 
 
+def _check_train(settings: RunSettings, earlier: list[Task], splits: Splits) -> None:
+    """Raise unless there is something to train on, and what is to be computed from it of `earlier` tasks can be."""
+    if "train" not in splits:
+        raise ValueError(
+            f"There must be training rows, found only the splits {list(splits)}. Add a dataset with a train split."
+        )
+    for task in earlier:
+        wanted = settings.tasks[task.name].class_weights if task.name in settings.tasks else None
+        if wanted == BALANCED and not count_targets(task, splits["train"].values()):
+            raise ValueError(
+                f"tasks.{task.name}.class_weights must be left out where the task has no training rows, found "
+                f"{BALANCED!r}. Remove it, or add rows."
+            )
+
+
 def _warn_of_labels_without_training_rows(settings: RunSettings, data: PreparedData) -> None:
     for task, counts in data.label_counts("train").items():
         absent = [label for label, count in counts.items() if not count]
-        if absent and settings.tasks[task].labels is None:
+        if absent and task in settings.tasks and settings.tasks[task].labels is None and task not in data.untrained:
             logger.warning("Task %r: no training row has the labels %s, which other splits have", task, absent)

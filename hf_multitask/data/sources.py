@@ -1,17 +1,16 @@
 """From files or a Hub dataset to raw rows, split by split."""
 
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import fsspec  # type: ignore[import-untyped]  # ships no types
 import pandas as pd
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, Features, IterableDataset, Value, load_dataset
 
 from ..settings.dataset_settings import SPLITS, DatasetSettings
+from .escapes import check_escapes
 
 BUILDERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
 """File suffix -> builder of `datasets`."""
@@ -21,14 +20,11 @@ STREAMED = ("json", "jsonl", "parquet")
 
 COMPRESSIONS = ("gz", "bz2", "xz", "zst", "zip")
 
-ESCAPE = re.compile(r"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>\\u[dD][89a-fA-F]\w\w)|\\.")
-"""What stands behind a backslash in JSON: a surrogate pair, half of one, or anything else."""
-
 SPLIT_STEMS = {"train": ("train",), "validation": ("validation", "valid", "dev", "val"), "test": ("test",)}
 """Split -> stems of the files that hold it in a folder."""
 
 
-def load_splits(name: str, settings: DatasetSettings, folder: Path) -> dict[str, Dataset]:
+def load_splits(name: str, settings: DatasetSettings, folder: Path, needs_train: bool = True) -> dict[str, Dataset]:
     """The raw rows of dataset `name`, by split (train, validation, test), those it has.
 
     Cells of csv and tsv files come as strings, empty ones as `None`: read by type, the labels 1, 2 and (empty) would
@@ -38,9 +34,10 @@ def load_splits(name: str, settings: DatasetSettings, folder: Path) -> dict[str,
         name: The user's name for the dataset.
         settings: Where the rows come from.
         folder: Where a relative path may start from, besides the working directory.
+        needs_train: Whether there must be a train split.
 
     Raises:
-        ValueError: Files are missing, empty or unreadable, or there is no train split.
+        ValueError: Files are missing, empty or unreadable, or there is no train split, or none at all.
     """
     where = f"datasets.{name}"
     source = _given_path(where, settings)
@@ -49,7 +46,7 @@ def load_splits(name: str, settings: DatasetSettings, folder: Path) -> dict[str,
         splits = _load_from_hub(where, settings)
     else:
         splits = {split: _load_files(where, split, files) for split, files in _files(where, path, settings).items()}
-    _check_splits(where, splits, source)
+    _check_splits(where, splits, source, needs_train)
     return splits
 
 
@@ -85,13 +82,16 @@ def load_stream(name: str, settings: DatasetSettings, folder: Path) -> tuple[Ite
     return stream, others
 
 
-def given_splits(name: str, settings: DatasetSettings, rows: Dataset | DatasetDict) -> dict[str, Dataset]:
+def given_splits(
+    name: str, settings: DatasetSettings, rows: Dataset | DatasetDict, needs_train: bool = True
+) -> dict[str, Dataset]:
     """The raw rows of dataset `name`, given from Python, by split; those of a `Dataset` are for training.
 
     Args:
         name: The user's name for the dataset.
         settings: Of the dataset.
         rows: The rows, or the splits with them.
+        needs_train: Whether there must be a train split.
 
     Raises:
         ValueError: They are of another type, there is no train split, or one has no row, or text that is not UTF-8.
@@ -108,7 +108,7 @@ def given_splits(name: str, settings: DatasetSettings, rows: Dataset | DatasetDi
     if missing:
         raise ValueError(f"{where}.splits must name splits of its rows, {list(named)}, found {missing}. Correct them.")
     splits = {ours: named[theirs].with_format(None) for ours, theirs in names.items()}
-    _check_splits(where, splits, "the given rows")
+    _check_splits(where, splits, "the given rows", needs_train)
     return splits
 
 
@@ -118,8 +118,9 @@ def _given_path(where: str, settings: DatasetSettings) -> str:
     return settings.path
 
 
-def _check_splits(where: str, splits: Mapping[str, Dataset], source: str) -> None:
-    _check_has_train(where, splits, source)
+def _check_splits(where: str, splits: Mapping[str, Dataset], source: str, needs_train: bool) -> None:
+    if needs_train or not splits:
+        _check_has_train(where, splits, source)
     _check_rows(where, splits)
 
 
@@ -209,7 +210,7 @@ def _load_files(where: str, split: str, files: list[Path], streaming: bool = Fal
         if streaming:
             return load_dataset(BUILDERS[suffix], data_files=names, split="train", streaming=True)
         if BUILDERS[suffix] == "json":
-            _check_escapes(files)
+            check_escapes(files)
         dataset = load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
         if suffix == "tsv":
             _check_quotes(dataset)
@@ -264,15 +265,6 @@ def _check_quotes(dataset: Dataset) -> None:
                 f"in row {swallowed + 1} a quote in the column {name!r} that is opened and not closed; write it twice "
                 "and the cell in quotes"
             )
-
-
-def _check_escapes(files: list[Path]) -> None:
-    """Raise where half of a surrogate pair stands by itself: readers of JSON drop it, and two labels may become one."""
-    for file in files:
-        with fsspec.open(str(file), "rt", encoding="utf-8", errors="replace", compression="infer") as lines:
-            for number, line in enumerate(lines, 1):
-                if half := next((found["half"] for found in ESCAPE.finditer(line) if found["half"]), None):
-                    raise ValueError(f"in line {number} {half}, which is half of a character")
 
 
 def _cause(error: Exception) -> str:

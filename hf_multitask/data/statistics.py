@@ -19,15 +19,19 @@ logger = logging.getLogger(__name__)
 
 
 def fit_tasks(
-    tasks: Sequence[Task], settings: Mapping[str, TaskSettings], splits: Mapping[str, Collection[Dataset]]
+    tasks: Sequence[Task],
+    settings: Mapping[str, TaskSettings],
+    splits: Mapping[str, Collection[Dataset]],
+    earlier: Collection[str] = (),
 ) -> list[Task]:
     """The `tasks` with what is computed from the rows: balanced class weights, mean and standard deviation of a
     regression, both of the training rows, and the range of similarity scores, of all rows.
 
     Args:
         tasks: The tasks, with all their labels.
-        settings: What the user says of each.
+        settings: What the user says of each; of `earlier` ones maybe nothing.
         splits: Per split, mapped rows.
+        earlier: Names of the tasks that a trained head answers, whose units stay as they are.
 
     Raises:
         ValueError: All targets of a regression are equal, or the scores of a similarity are.
@@ -35,11 +39,11 @@ def fit_tasks(
     fitted = []
     for task in tasks:
         computed: dict[str, Any] = {}
-        if settings[task.name].class_weights == BALANCED:
+        if task.name in settings and settings[task.name].class_weights == BALANCED:
             computed["class_weights"] = balanced_weights(task, splits["train"])
-        if task.problem_type == "regression":
+        if task.problem_type == "regression" and task.name not in earlier:
             computed["target_mean"], computed["target_std"] = standardisation(task, splits["train"])
-        if task.problem_type == "similarity" and task.score_range is None:
+        if task.problem_type == "similarity" and task.score_range is None and task.name not in earlier:
             computed["score_range"] = score_range(task, chain.from_iterable(splits.values()))
         fitted.append(dataclasses.replace(task, **computed))
     return fitted

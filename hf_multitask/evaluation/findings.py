@@ -4,6 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+import torch
+
+from ..modeling.losses import labelled
 from ..modeling.task import Task
 from .bootstrap import confidence_intervals
 from .class_report import confusion, per_class
@@ -28,7 +32,7 @@ class Findings:
 def find(
     tasks: Iterable[Task], predictions: Mapping[str, Any], label_ids: Mapping[str, Any], with_intervals: bool
 ) -> Findings:
-    """The findings of a split.
+    """The findings of a split, for the tasks that have a target there.
 
     Args:
         tasks: The model's tasks, calibrated or not.
@@ -36,7 +40,7 @@ def find(
         label_ids: Per task, the labels of the split.
         with_intervals: Whether to draw the resamples for intervals, which takes some seconds.
     """
-    tasks = [task for task in tasks if task.name in label_ids]
+    tasks = [task for task in tasks if task.name in label_ids and _has_targets(label_ids[task.name])]
     choices = [task for task in tasks if task.is_choice]
     labelled = [task for task in tasks if task.is_choice or task.problem_type == "multi_label_classification"]
     return Findings(
@@ -50,3 +54,7 @@ def find(
         },
         confidence_intervals(tasks, predictions, label_ids) if with_intervals else {},
     )
+
+
+def _has_targets(labels: Any) -> bool:
+    return bool(labelled(torch.from_numpy(np.asarray(labels))).any())

@@ -20,3 +20,9 @@ def auto_class(text_config: PretrainedConfig) -> Any:
     """`AutoModelForTextEncoding` for encoder-decoders such as T5, whose `AutoModel` would want decoder inputs."""
     text_encoders = AutoModelForTextEncoding._model_mapping
     return AutoModelForTextEncoding if type(text_config) in text_encoders else AutoModel
+
+
+def readable_tokens(text_config: PretrainedConfig) -> int | None:
+    """How many tokens of a text the encoder can read, `None` where it sets no limit (or XLNet's -1)."""
+    positions: int | None = getattr(text_config, "max_position_embeddings", None)
+    return positions if positions is not None and positions > 0 else None

@@ -1,6 +1,5 @@
-"""What lies beside the weights, so that a checkpoint opens in every way: as a pipeline, as a SentenceTransformer."""
+"""What lies beside the weights, so that others open a checkpoint: `pipeline`, `SentenceTransformer`, onnxruntime."""
 
-import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,21 +10,20 @@ from .pipeline_multitask import MultiTaskPipeline
 from .sentence_transformers_layout import write_layout
 
 if TYPE_CHECKING:  # not to be run here, but to be seen by what copies the files that a file imports
+    from .onnx_multitask import OnnxMultiTask
     from .sentence_transformer_multitask import MultiTaskTransformer
 
-    __all__ = ["MultiTaskTransformer"]
+    __all__ = ["MultiTaskTransformer", "OnnxMultiTask"]
 
-logger = logging.getLogger(__name__)
+
+ALONE = ("onnx_graph.py", "onnx_multitask.py", "sentence_transformer_multitask.py")
+"""Files that nothing here imports, each for who has the package that it needs."""
 
 
 def save_companions(model: Any, folder: Path) -> None:
     """Write the pipeline's code, the files of sentence-transformers and, where the model has one, the tokenizer."""
     custom_object_save(MultiTaskPipeline, folder)
-    shutil.copyfile(
-        Path(__file__).with_name("sentence_transformer_multitask.py"), folder / "sentence_transformer_multitask.py"
-    )
+    for name in ALONE:
+        shutil.copyfile(Path(__file__).with_name(name), folder / name)
     write_layout(model.config, folder)
-    if model.has_tokenizer():
-        model.tokenizer.save_pretrained(folder)
-    else:
-        logger.info("No tokenizer is saved: the model knows none. Set model.tokenizer, or save it into %s", folder)
+    model.save_tokenizer(folder)

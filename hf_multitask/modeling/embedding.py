@@ -10,7 +10,7 @@ from transformers.utils import logging
 from .batching import in_batches
 from .decoding import unit_vectors
 from .notices import Notices
-from .reading import Reading, count_cut, tokenize
+from .reading import Reading, cut_places, tokenize
 from .texts import Text
 
 
@@ -69,7 +69,7 @@ def encode(
     def embed_texts(batch: list[Text]) -> list[NDArray[np.float32]]:
         column = [prompt + text for (text,) in batch]
         encoded = tokenize(tokenizer, [column], tensors)
-        notices.add(Reading(batch, cut=count_cut(tokenizer, [column], encoded)))
+        notices.add(Reading(batch, cut=len(cut_places(tokenizer, [column], encoded))))
         return list(embed(encoded))
 
     try:

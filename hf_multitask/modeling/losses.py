@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .distillation import count_taught, summed_distillation
 from .heads import units
 from .task import Task
 
@@ -25,6 +26,16 @@ def labelled(labels: Tensor) -> Tensor:
 def count_labels(labels: Tensor) -> Tensor:
     """Number of targets (rows, tokens, or values of a row), a 0-d int64 tensor."""
     return labelled(labels).sum()
+
+
+def count_items(task: Task, labels: Mapping[str, Tensor], teacher_logits: Mapping[str, Tensor]) -> Tensor:
+    """Number of the task's targets, labels and answers of another model together, a 0-d int64 tensor."""
+    count = torch.zeros((), dtype=torch.int64)
+    if task.name in labels:
+        count = count_labels(labels[task.name])
+    if task.name in teacher_logits:
+        count = count.to(teacher_logits[task.name].device) + count_taught(task, teacher_logits[task.name])
+    return count
 
 
 def check_labels(tasks: Iterable[Task], labels: Any) -> None:
@@ -49,6 +60,7 @@ def task_losses(
     logits: Mapping[str, Tensor],
     labels: Mapping[str, Tensor],
     num_items_in_batch: Mapping[str, Tensor] | None = None,
+    teacher_logits: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     r"""Mean loss of each task that has targets,
 
@@ -57,7 +69,8 @@ def task_losses(
     in float32 whatever the dtype of the logits. $\ell$ is the cross-entropy for one label of a text or token (of an
     ordinal task, that of CORN), the binary cross-entropy for any number of labels, the squared error of the
     standardised values for a regression, and of the cosine for a similarity. Class weights multiply a term; $n_t$ stays
-    the number of targets, so that the gradient is the same however rows are spread over batches.
+    the number of targets, so that the gradient is the same however rows are spread over batches. An answer of another
+    model is a target too, whose $\ell$ is that of [`summed_distillation`].
 
     A task without targets is absent from the result. A zero in its place would give its head a zero gradient, and
     AdamW moves a parameter with a zero gradient (by momentum and weight decay), but leaves one without gradient alone.
@@ -70,15 +83,22 @@ def task_losses(
         num_items_in_batch: Per task, the $n_t$ to divide by: the targets of the whole effective batch, over all its
             micro-batches and processes. It must hold exactly the tasks that have any there, so that all processes
             agree on the heads in use. `None`: this batch is the whole batch.
+        teacher_logits: Per task, another model's logits, NaN where a label, or nothing, is the target instead.
     """
+    tasks, teacher_logits = list(tasks), teacher_logits or {}
     if num_items_in_batch is None:
-        counts = {name: count_labels(target) for name, target in labels.items()}
+        counts = {task.name: count_items(task, labels, teacher_logits) for task in tasks}
         num_items_in_batch = {name: count for name, count in counts.items() if count > 0}
-    return {
-        task.name: summed_loss(task, logits[task.name], labels[task.name]) / num_items_in_batch[task.name]
-        for task in tasks
-        if task.name in labels and task.name in num_items_in_batch
-    }
+    losses = {}
+    for task in (task for task in tasks if task.name in num_items_in_batch):
+        sums = []
+        if task.name in labels:
+            sums.append(summed_loss(task, logits[task.name], labels[task.name]))
+        if task.name in teacher_logits:
+            sums.append(summed_distillation(task, logits[task.name], teacher_logits[task.name]))
+        if sums:
+            losses[task.name] = torch.stack(sums).sum() / num_items_in_batch[task.name]
+    return losses
 
 
 def summed_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:

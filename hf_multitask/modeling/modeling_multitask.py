@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from .backbone import auto_class, freeze_unused_modules
+from .backbone import auto_class, freeze_unused_modules, readable_tokens
 from .configuration_multitask import MultiTaskConfig
 from .decoding import decide, probabilities
 from .heads import build_head
@@ -24,7 +24,7 @@ from .pooling import pool
 from .sentence_transformers_layout import read_layout
 from .task import Task, parse_tasks
 from .text_model import TextModel
-from .tokenizers import HUB_KEYS, TokenizerSource
+from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 
 @dataclass
@@ -121,7 +121,8 @@ class MultiTaskModel(TextModel):
         model = cls(config, backbone=backbone)
         model.heads.to(device=backbone.device, dtype=backbone.dtype)
         model.eval()
-        model.tokenizer_source = TokenizerSource(name_or_path, hub_kwargs, max_length=layout.max_length)
+        max_length = layout.max_length or readable_tokens(backbone.config)
+        model.tokenizer_source = TokenizerSource(name_or_path, hub_kwargs, max_length=max_length)
         return model
 
     def forward(
@@ -137,6 +138,7 @@ class MultiTaskModel(TextModel):
         sentence_embedding: Tensor | None = None,
         labels: Mapping[str, Tensor] | None = None,
         num_items_in_batch: Mapping[str, Tensor] | None = None,
+        teacher_logits: Mapping[str, Tensor] | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
@@ -158,6 +160,7 @@ class MultiTaskModel(TextModel):
                 (B, C) or, with one output, (B,) for the kinds whose answers are numbers or any number of labels, NaN
                 where there is none. Tasks may be left out.
             num_items_in_batch: Per task, the targets of the whole effective batch; see [`task_losses`].
+            teacher_logits: Beside `labels`, per task another model's (B, C) or (B, L, C), NaN where there are none.
             output_hidden_states: Whether to return the backbone's hidden states, of first and then of second texts.
             output_attentions: Whether to return the backbone's attentions.
             return_dict: `False` returns a tuple.
@@ -191,7 +194,7 @@ class MultiTaskModel(TextModel):
         loss, losses = None, None
         if labels is not None:
             check_labels(self.config.tasks, labels)
-            losses = task_losses(self.config.tasks, logits, labels, num_items_in_batch)
+            losses = task_losses(self.config.tasks, logits, labels, num_items_in_batch, teacher_logits)
             loss = total_loss(self.config.tasks, losses)
             if loss is None:
                 loss = torch.zeros((), device=sentence_embedding.device)
@@ -262,6 +265,7 @@ class MultiTaskModel(TextModel):
             task: A mapping with at least 'name' and 'labels', or a `Task`.
         """
         self.config.tasks = parse_tasks([*self.config.tasks, task])
+        self.card = ""  # that of where it came from tells other tasks
         new_task = self.config.tasks[-1]
         if not new_task.has_head:
             return
@@ -278,6 +282,7 @@ class MultiTaskModel(TextModel):
         removed = self.config.task(name)
         remaining = [task for task in self.config.tasks if task is not removed]
         self.config.tasks = parse_tasks(remaining)
+        self.card = ""
         if name in self.heads:
             del self.heads[name]
 

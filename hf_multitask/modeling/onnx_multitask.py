@@ -19,7 +19,7 @@ from .onnx_graph import GRAPH_FILE, SENTENCE_EMBEDDING, WEIGHTS_FILE, Arrays, On
 from .reading import Reading, read
 from .task import Task, choose_tasks
 from .texts import Text, as_text
-from .tokenizers import load_tokenizer
+from .tokenizer_source import load_tokenizer
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from .answers import answer_texts, check_top_k
@@ -55,7 +56,10 @@ class MultiTaskPipeline(Pipeline):
         if isinstance(inputs, list) and not inputs:
             return []
         is_one = isinstance(inputs, str | Mapping | tuple)
-        if not is_one and not isinstance(inputs, list) and isinstance(inputs, Iterable):
+        if isinstance(inputs, Dataset) and not isinstance(inputs, Iterable):  # of torch, which knows its end by length
+            rows: Any = inputs
+            inputs = (rows[place] for place in range(len(rows)))
+        elif not is_one and not isinstance(inputs, list) and isinstance(inputs, Iterable):
             inputs = (text for text in inputs)  # Pipeline streams generators, and would take a column for one input
         return super().__call__(inputs, **kwargs)
 
@@ -98,7 +102,8 @@ class MultiTaskPipeline(Pipeline):
 
     def run_single(self, inputs: Any, *params: Any) -> Any:
         """The answer to one text."""
-        return next(self.get_iterator([inputs], 0, 1, *params))
+        [answer] = self.get_iterator([inputs], 0, 1, *params)
+        return answer
 
     def get_iterator(
         self, inputs: Any, num_workers: int, batch_size: int, preprocess_params: Any, forward_params: Any, params: Any

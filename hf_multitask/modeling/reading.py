@@ -52,9 +52,11 @@ def read(tokenizer: Any, texts: Sequence[Text], tasks: Sequence[Task], tensors: 
         )
     columns = [list(column) for column in zip(*texts, strict=True)]
     found = Reading(texts)
+    cut: set[int] = set()
     if any(task.has_head for task in tasks):
         encoded = tokenize(tokenizer, columns, tensors)
-        found.joint, found.cut = dict(encoded), count_cut(tokenizer, columns, encoded)
+        found.joint = dict(encoded)
+        cut |= cut_places(tokenizer, columns, encoded)
         if labels_words:
             pairs = zip(columns[0], encoded.encodings, strict=True)
             found.words = [find_words(text, encoding) for text, encoding in pairs]
@@ -62,12 +64,13 @@ def read(tokenizer: Any, texts: Sequence[Text], tasks: Sequence[Task], tensors: 
         for column in columns:
             encoded = tokenize(tokenizer, [column], tensors)
             found.apart.append(dict(encoded))
-            found.cut = max(found.cut, count_cut(tokenizer, [column], encoded))
+            cut |= cut_places(tokenizer, [column], encoded)
     if found.joint is None and not found.apart:
         raise ValueError(
             f"The tasks {[task.name for task in tasks]} compare two texts, found a single one, {texts[0][0]!r}. "
             "Write ('A text.', 'Another.')."
         )
+    found.cut = len(cut)
     return found
 
 
@@ -85,11 +88,12 @@ def tokenize(tokenizer: Any, columns: Sequence[list[str]], tensors: str) -> Any:
     return encoded
 
 
-def count_cut(tokenizer: Any, columns: Sequence[list[str]], encoded: Mapping[str, Any]) -> int:
-    """How many of the texts have more tokens than were read; only those that fill the limit are looked at again."""
+def cut_places(tokenizer: Any, columns: Sequence[list[str]], encoded: Any) -> set[int]:
+    """Places of the texts that have more tokens than were read."""
     limit = tokenizer.model_max_length
     if encoded["input_ids"].shape[1] < limit:
-        return 0
-    full = [place for place, length in enumerate(encoded["attention_mask"].sum(-1).tolist()) if length >= limit]
-    whole = tokenizer(*([column[place] for place in full] for column in columns), verbose=False)["input_ids"]
-    return sum(len(ids) > limit for ids in whole)
+        return set()
+    if encoded.encodings is not None:  # of a fast tokenizer, which keeps what it cut off
+        return {place for place, encoding in enumerate(encoded.encodings) if encoding.overflowing}
+    whole = tokenizer(*columns, verbose=False)["input_ids"]
+    return {place for place, ids in enumerate(whole) if len(ids) > limit}

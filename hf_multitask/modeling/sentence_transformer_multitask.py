@@ -39,9 +39,13 @@ class MultiTaskTransformer(InputModule):  # type: ignore[misc]
         trust_remote_code: bool = False,
         model_kwargs: dict[str, Any] | None = None,
         processor_kwargs: dict[str, Any] | None = None,
+        tokenizer_kwargs: dict[str, Any] | None = None,
         **_: Any,
     ) -> "MultiTaskTransformer":
-        """The module in a folder, or a repository of the Hub; the arguments are those of `Module.load`."""
+        """The module in a folder, or a repository of the Hub; the arguments are those of `Module.load`.
+
+        `tokenizer_kwargs` is the name of `processor_kwargs` before sentence-transformers 6.
+        """
         where = {
             "subfolder": subfolder,
             "token": token,
@@ -52,7 +56,7 @@ class MultiTaskTransformer(InputModule):  # type: ignore[misc]
         }
         model = AutoModel.from_pretrained(model_name_or_path, **where, **model_kwargs or {})
         tokenizer = AutoTokenizer.from_pretrained(
-            model_name_or_path, config=model.config, **where, **processor_kwargs or {}
+            model_name_or_path, config=model.config, **where, **processor_kwargs or tokenizer_kwargs or {}
         )
         return cls(model, tokenizer)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from transformers.utils.hub import cached_file
 
+from .reading import UNLIMITED
+
 logger = logging.getLogger(__name__)
 
 OURS = "sentence_transformer_multitask.MultiTaskTransformer"
@@ -22,6 +24,12 @@ POOLING_NAMES = {
     "weightedmean": None,
 }
 """Their word for a pooling -> ours, `None` where there is no such pooling here."""
+
+ENCODER_FILES = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""Where it says how texts are read; the first in every newer checkpoint."""
 
 OLD_FLAGS = {f"pooling_mode_{name if 'mean_sqrt' in name else name + '_tokens'}": name for name in POOLING_NAMES}
 OLD_FLAGS |= {"pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "lasttoken"}
@@ -70,7 +78,8 @@ def read_layout(name_or_path: str, pooling: str | None = None, **hub_kwargs: Any
         return Layout(pooling=pooling or "mean")
     paths = {module["type"].rpartition(".")[2]: module["path"] for module in modules}
     others = sorted(set(paths) - {"Transformer", "Pooling", "Normalize"})
-    theirs, found = _pooling(_read(name_or_path, f"{paths.get('Pooling', '')}/config.json", **hub_kwargs) or {})
+    pooling_files = [f"{paths['Pooling']}/config.json"] if "Pooling" in paths else []
+    theirs, found = _pooling(_read(name_or_path, *pooling_files, **hub_kwargs) or {})
     if pooling is None and (others or found is None):
         raise ValueError(
             f"The embeddings of {name_or_path!r} must be made by one pooling of {list(POOLING_NAMES)[:4]} and maybe a "
@@ -79,15 +88,18 @@ def read_layout(name_or_path: str, pooling: str | None = None, **hub_kwargs: Any
     if pooling is not None and (others or found != pooling):
         logger.info("%s has the pooling %s, used is %s", name_or_path, ", ".join([theirs, *others]), pooling)
     subfolder = paths.get("Transformer", "")
-    reading = _read(name_or_path, f"{subfolder}/sentence_bert_config.json".lstrip("/"), **hub_kwargs) or {}
+    folder = f"{subfolder}/" if subfolder else ""
+    reading = _read(name_or_path, *(folder + file for file in ENCODER_FILES), **hub_kwargs) or {}
+    tokenizing = _read(name_or_path, f"{folder}tokenizer_config.json", **hub_kwargs) or {}
+    max_length = reading.get("max_seq_length") or tokenizing.get("model_max_length", UNLIMITED)
     prompting = _read(name_or_path, "config_sentence_transformers.json", **hub_kwargs) or {}
     return Layout(
         subfolder=subfolder,
         pooling=str(pooling or found),
         normalize="Normalize" in paths,
-        prompts={name: prompt for name, prompt in (prompting.get("prompts") or {}).items() if prompt},
+        prompts=prompting.get("prompts") or {},
         default_prompt_name=prompting.get("default_prompt_name"),
-        max_length=reading.get("max_seq_length"),
+        max_length=max_length if max_length < UNLIMITED else None,
     )
 
 
@@ -116,8 +128,11 @@ def _pooling(config: dict[str, Any]) -> tuple[str, str | None]:
     return "+".join(modes), POOLING_NAMES.get(modes[0]) if len(modes) == 1 else None
 
 
-def _read(name_or_path: str, file: str, **hub_kwargs: Any) -> Any:
-    """The content of a json file of a checkpoint, `None` where there is no such file."""
-    quiet = ("gated_repo", "missing_entries", "connection_errors")
-    path = cached_file(name_or_path, file, **hub_kwargs, **{f"_raise_exceptions_for_{what}": False for what in quiet})
-    return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+def _read(name_or_path: str, *files: str, **hub_kwargs: Any) -> Any:
+    """The content of the first of these json files that a checkpoint has, `None` where it has none."""
+    quiet = {f"_raise_exceptions_for_{what}": False for what in ("gated_repo", "missing_entries", "connection_errors")}
+    for file in files:
+        path = cached_file(name_or_path, file, **hub_kwargs, **quiet)
+        if path is not None:
+            return json.loads(Path(path).read_text(encoding="utf-8"))
+    return None

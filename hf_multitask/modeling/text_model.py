@@ -1,20 +1,24 @@
 """A model and what it needs to be used for texts: its tokenizer, and a checkpoint that opens in every way."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig
 
 from .companions import save_companions
 from .embedding import encode, prompt_of
+from .hub import HubModel
 from .inference import evaluating
-from .tokenizers import HUB_KEYS, TokenizerSource
+from .tokenizer_source import HUB_KEYS, TokenizerSource
+
+logger = logging.getLogger(__name__)
 
 
-class TextModel(PreTrainedModel):
+class TextModel(HubModel):
     """A model that knows its tokenizer, embeds texts, and saves beside itself all by which others open it."""
 
     def __init__(self, config: PretrainedConfig) -> None:
@@ -101,14 +105,19 @@ class TextModel(PreTrainedModel):
     def tokenizer(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
 
-    def has_tokenizer(self) -> bool:
-        """Whether [`tokenizer`] can be had."""
+    def save_tokenizer(self, folder: Path) -> None:
+        """Save the tokenizer, if it can be had; one that nobody asked for leaves another that is there alone."""
+        if self._tokenizer is None and (folder / "tokenizer_config.json").exists():
+            return
         try:
-            return self.tokenizer is not None
-        except ValueError:
-            return False
+            tokenizer = self.tokenizer
+        except ValueError as error:  # weights without a tokenizer are better than none
+            level = logging.INFO if self.tokenizer_source is None else logging.WARNING
+            logger.log(level, "No tokenizer is saved in %s: %s", folder, error)
+            return
+        tokenizer.save_pretrained(folder)
 
-    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: Any, is_main_process: bool = True, *args: Any, **kwargs: Any) -> None:
         """As [`PreTrainedModel.save_pretrained`], with all that every way to open the checkpoint needs beside it.
 
         The weights keep this model's own names: the default renames those of some backbones (nomic_bert, gte,
@@ -116,9 +125,10 @@ class TextModel(PreTrainedModel):
         """
         kwargs.setdefault("save_original_format", False)
         push = kwargs.pop("push_to_hub", False)
-        super().save_pretrained(save_directory, *args, **kwargs)
-        if kwargs.get("is_main_process", True):
-            save_companions(self, Path(save_directory))
+        super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
+        if not is_main_process:
+            return
+        save_companions(self, Path(save_directory))
         if push:  # from there the upload would begin before all is saved
             keys = ("commit_message", "private", "token", "create_pr", "revision")
             options = {key: kwargs[key] for key in keys if key in kwargs}

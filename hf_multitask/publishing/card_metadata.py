@@ -21,9 +21,10 @@ def card_metadata(record: RunRecord) -> ModelCardData:
 
     The library is Transformers, whose `AutoModel` opens the folder; the Hub shows further ones by their tags.
     """
+    scores = _eval_results(record)
     types = list(dict.fromkeys(map(task_type, record.tasks)))
     return ModelCardData(
-        model_name=record.name,
+        model_name=record.name if scores else None,
         base_model=record.base_model if record.on_hub else None,
         license=record.license,
         language=list(record.languages) or None,
@@ -31,7 +32,7 @@ def card_metadata(record: RunRecord) -> ModelCardData:
         library_name="peft" if record.adapters else "transformers",
         pipeline_tag=types[0] if len(types) == 1 else "text-classification",
         tags=["hf_multitask", "multi-task", *types, *(["lora"] if record.adapters else EMBEDS)],
-        eval_results=_eval_results(record),
+        eval_results=scores or None,
     )
 
 

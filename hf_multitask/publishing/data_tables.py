@@ -18,19 +18,19 @@ TOLD_ELSEWHERE = ("name", "problem_type", "labels", "metrics", "primary_metric",
 
 
 def task_table(record: RunRecord) -> str:
-    """Each task's kind, number of labels, datasets and settings that differ from the default, if any do.
+    """Each task's kind, number of labels, datasets and settings that differ from the default, as far as there are any.
 
     What was fitted is not among the settings: it is told where the calibration is.
     """
     rows = []
-    header = ["task", "kind", "labels", "rows from", "settings"]
     for task in record.tasks:
         fitted = ("temperature", "thresholds") if task.name in record.calibration else ()
         kind = task.problem_type.replace("_", " ")
         datasets = ", ".join(record.task_datasets.get(task.name, record.sizes))
         rows.append([task.name, kind, len(task.labels) or "-", datasets, _settings(task, fitted)])
-    told = len(header) if any(row[-1] for row in rows) else len(header) - 1
-    return format_table(header[:told], [row[:told] for row in rows])
+    told = [column for column in range(5) if any(row[column] for row in rows)]
+    header = ["task", "kind", "labels", "rows from", "settings"]
+    return format_table([header[column] for column in told], [[row[column] for column in told] for row in rows])
 
 
 def size_table(record: RunRecord, links: bool = False) -> str:

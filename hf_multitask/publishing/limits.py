@@ -21,7 +21,7 @@ def describe_limits(record: RunRecord) -> list[str]:
 
 
 def _of_texts(record: RunRecord) -> Iterator[str]:
-    sources = _listed([record.sources[name] for name in record.sizes])
+    sources = _listed(list(record.known_sources.values())) or "texts that this card cannot name"
     scored = ", and scored on texts from there" if record.last_split in record.results else ""
     yield (
         f"It was trained on {sources}{scored}. It answers other kinds of text and other languages as confidently; how "
@@ -35,7 +35,8 @@ def _of_texts(record: RunRecord) -> Iterator[str]:
     if record.pair_tasks:
         yield f"Trained on pairs of texts alone, and of no meaning for a single text: {_listed(record.pair_tasks)}."
     of_pairs = ", of a pair that is read together of both" if record.pair_tasks else ""
-    yield f"At most {record.max_length} tokens of a text are read{of_pairs}. The rest is cut off."
+    if record.max_length:
+        yield f"At most {record.max_length} tokens of a text are read{of_pairs}. The rest is cut off."
 
 
 def _of_labels(record: RunRecord) -> Iterator[str]:
@@ -103,4 +104,5 @@ def _not_measured() -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    """The names as in a sentence; empty for none."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

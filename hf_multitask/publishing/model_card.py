@@ -4,40 +4,48 @@ import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelCard
 
 from . import data_tables
 from .card_metadata import card_metadata
-from .figures import Illustration
 from .headline import headline_table
 from .limits import describe_limits
-from .result_tables import SPLITS, calibration_table, class_table, describe_scores, threshold_tables
+from .result_tables import (
+    SPLITS,
+    calibration_table,
+    class_table,
+    describe_scores,
+    earlier_table,
+    threshold_tables,
+)
 from .run_record import RunRecord
 from .samples import describe_samples
+from .setup import describe_setup
+
+if TYPE_CHECKING:
+    from .figures import Illustration  # with it matplotlib, which a card needs not wait for
 
 TEMPLATE = Path(__file__).with_name("template.md")
 """Of Jinja; `render_model_card` says with what."""
 
 
-def render_model_card(record: RunRecord, figures: Sequence[Illustration] = ()) -> str:
+def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ()) -> str:
     """The Markdown text of the card, with the scores as a `model-index` in its YAML header.
 
-    A run that has not ended has a card too, with the last evaluation of its log for results.
-
     Args:
-        record: The run.
+        record: The run, finished or not.
         figures: The pictures that [`write_figures`] has written beside the card.
     """
-    record = record.so_far()
     card = ModelCard.from_template(
         card_metadata(record),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
         record=record,
         base_model=_link(record.base_model, "" if record.on_hub else None),
         trained_on=", ".join(
-            _link(record.sources[name], "datasets/" if name in record.hub_datasets else None) for name in record.sizes
+            _link(source, "datasets/" if name in record.hub_datasets else None)
+            for name, source in record.known_sources.items()
         ),
         learnt=sum(size for _, size, _, _ in record.groups),
         kinds={task.problem_type for task in record.tasks},
@@ -50,7 +58,7 @@ def render_model_card(record: RunRecord, figures: Sequence[Illustration] = ()) -
         classes=_classes(record, figures),
         limits=[html.escape(limit, quote=False) for limit in describe_limits(record)],
         curves=[figure for figure in figures if not figure.task],
-        time=_time(record),
+        setup=describe_setup(record),
     )
     return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
 
@@ -67,38 +75,18 @@ def _example(record: RunRecord) -> str:
     return '"A sentence to read."'
 
 
-def _time(record: RunRecord) -> str:
-    """How long training took, and how fast it was."""
-    measured = record.results.get("train", {})
-    if "train_runtime" not in measured:
-        return ""
-    parts = [_duration(measured["train_runtime"])]
-    if record.resumed:
-        parts.append("since it was resumed")
-    parts.append("evaluations and checkpoints included")
-    if "train_samples_per_second" in measured:
-        parts.append(f"{measured['train_samples_per_second']:,.1f} training rows per second")
-    return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
-
-
 def _tables(record: RunRecord) -> dict[str, str]:
     tables = {
         "headline": headline_table(record),
         "tasks": data_tables.task_table(record),
-        "sizes": data_tables.size_table(record, links=True),
+        "sizes": data_tables.size_table(record, links=True) if record.sizes else "",
         "labels": data_tables.label_table(record),
         "numbers": data_tables.number_table(record),
         "mixing": data_tables.mixing_table(record),
-        "groups": data_tables.group_table(record),
+        "groups": data_tables.group_table(record) if record.groups else "",
         "calibration": calibration_table(record) if record.calibration else "",
         "thresholds": threshold_tables(record),
+        "earlier": earlier_table(record),
     }
     return tables | {split: describe_scores(record, split) for split in ("eval", "test") if split in record.results}
 
@@ -107,7 +95,7 @@ def _escaped(tables: dict[str, str]) -> dict[str, str]:
     return {name: html.escape(table, quote=False) for name, table in tables.items()}
 
 
-def _classes(record: RunRecord, figures: Sequence[Illustration]) -> list[dict[str, Any]]:
+def _classes(record: RunRecord, figures: "Sequence[Illustration]") -> list[dict[str, Any]]:
     """Per task with something to show of its labels, its table and what of its figures the table does not tell."""
     found = []
     for task in record.tasks:

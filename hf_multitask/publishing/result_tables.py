@@ -43,6 +43,22 @@ def score_cell(record: RunRecord, split: str, task: Task, metric: ReportedMetric
     return f"{score:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{score:.4f}"
 
 
+def earlier_table(record: RunRecord) -> str:
+    """Each metric of the earlier model's tasks before and after, on the test split or, without rows there, validation.
+
+    Empty where none of them was scored.
+    """
+    rows: dict[str, list[object]] = {}
+    for split in ("test", "eval"):
+        after = {task.name: scores for task, scores in record.scores(split)}
+        for task, scores in record.scores(split, before=True):
+            for metric, score in scores.items():
+                if metric in after.get(task.name, ()):  # of a run under way there is no after
+                    row = [f"{task.name}: {metric_header(metric)}", SPLITS[split], score, after[task.name][metric]]
+                    rows.setdefault(f"{task.name}_{metric.name}", row)
+    return format_table(["earlier task", "split", "before", "after"], list(rows.values())) if rows else ""
+
+
 def metric_header(metric: ReportedMetric) -> str:
     """The metric's title with an arrow that says which way is good, where that is known and not plain."""
     if metric == LOSS or metric.higher_is_better is None:

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import datasets
@@ -41,17 +41,20 @@ class Machine(NamedTuple):
     precision: str
 
 
+UNKNOWN = "unknown"
+"""Source of rows of which nobody said where they came from."""
+
 LOSS = ReportedMetric("loss", "Loss", False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A run, about to start (without results and what follows them) or finished.
+    """A run, about to start (without results and what follows them), under way or finished.
 
     Args:
         name: The model's name.
         base_model: The backbone's Hub id, or the name of its folder.
-        base_model_is_local: Whether it is the name of a folder.
+        base_model_on_hub: Whether it is a Hub id; where that is not told, it is one if it has a slash.
         pooling: How token embeddings became the sentence embedding.
         max_length: Tokens per text, at most.
         tasks: The tasks.
@@ -59,7 +62,7 @@ class RunRecord:
         label_counts: Per split and task with labels, how many rows (or words) had each label.
         target_summaries: Per split, task whose targets are numbers, and value, numbers such as `count` and `mean`.
         sizes: Per dataset and split, the number of rows.
-        sources: Per dataset, where its rows came from: its Hub id, or the name of a file or folder.
+        sources: Per dataset, where its rows came from: its Hub id, the name of a file or folder, or `UNKNOWN`.
         hub_datasets: Names of the datasets that came from the Hub.
         streamed: Names of the datasets whose training rows were streamed; `label_counts` and `sizes` have the first.
         task_datasets: Per task, the names of the datasets with its targets; of all where it is not told.
@@ -69,6 +72,9 @@ class RunRecord:
         skipped_rows: How many rows could not be used.
         mixing: How several datasets shared an epoch; empty where there was nothing to share.
         epoch_rows: Per epoch and dataset, how many rows were drawn.
+        retention: How the tasks of an earlier model were kept: by `replay`, by `distill`, `none`, or as they were, the
+            encoder being `frozen`; empty where the run started from a bare encoder.
+        before: Per split with rows for tasks of the earlier model, their metrics before training, as in `results`.
         groups: Per parameter group, its name, number of parameters, learning rate and weight decay.
         embedding_size: Size of the sentence embedding.
         parameters: Number of the model's parameters, those that did not learn among them.
@@ -83,6 +89,7 @@ class RunRecord:
             (columns), on the last split that was scored.
         per_class: Per task with labels, and label (or type of entity), its `precision`, `recall`, `f1` and `support`,
             on the same split.
+        unfinished: Where training stands, in words; empty when it has ended.
         adapters: Whether the folder holds adapters and heads alone.
         log_history: The Trainer's log, a mapping per line.
         samples: Texts or pairs, each with the pipeline's answers and with the likeliest labels.
@@ -100,7 +107,7 @@ class RunRecord:
     groups: Sequence[tuple[str, int, float, float]]
     arguments: Mapping[str, Any]
     target_summaries: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]] = field(default_factory=dict)
-    base_model_is_local: bool = False
+    base_model_on_hub: bool | None = None
     hub_datasets: Sequence[str] = ()
     streamed: Sequence[str] = ()
     task_datasets: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -115,11 +122,14 @@ class RunRecord:
     skipped_rows: int = 0
     mixing: str = ""
     epoch_rows: Sequence[Mapping[str, int]] = ()
+    retention: str = ""
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    before: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     calibration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     confusion: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
     per_class: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    unfinished: str = ""
     adapters: bool = False
     log_history: Sequence[Mapping[str, Any]] = ()
     samples: Sequence[Sample] = ()
@@ -137,31 +147,23 @@ class RunRecord:
     @property
     def on_hub(self) -> bool:
         """Whether the backbone has an id on the Hub."""
-        return not self.base_model_is_local
+        return "/" in self.base_model if self.base_model_on_hub is None else self.base_model_on_hub
 
     @property
-    def standing(self) -> str:
-        """How far training has come, where it has not ended and its log tells."""
-        if "train" in self.results or not self.log_history:
-            return ""
-        epochs = [line["epoch"] for line in self.log_history if "epoch" in line]
-        return f"step {self.log_history[-1]['step']:,}" + (f" (epoch {epochs[-1]:.2f})" if epochs else "")
-
-    def so_far(self) -> "RunRecord":
-        """The record with the last evaluation of its log as its results, where it has none."""
-        lines = [line for line in self.log_history if any(key.startswith("eval_") for key in line)]
-        return replace(self, results={"eval": lines[-1]}) if lines and not self.results else self
+    def known_sources(self) -> dict[str, str]:
+        """Per dataset, where its rows came from, where that is known."""
+        return {name: source for name, source in self.sources.items() if source != UNKNOWN}
 
     @property
     def last_split(self) -> str:
         """The split that `confusion` and `per_class` are of: test, or eval where there is no test."""
         return "test" if "test" in self.results else "eval"
 
-    def scores(self, split: str) -> list[tuple[Task, dict[ReportedMetric, float]]]:
-        """Per task that was scored on `split`, its metrics and its loss."""
+    def scores(self, split: str, before: bool = False) -> list[tuple[Task, dict[ReportedMetric, float]]]:
+        """Per task that was scored on `split`, its metrics and its loss, after training or before."""
         found = []
         for task in self.tasks:
-            prefix, results = f"{split}_{task.name}_", self.results.get(split, {})
+            prefix, results = f"{split}_{task.name}_", (self.before if before else self.results).get(split, {})
             metrics = (*self.metrics.get(task.name, ()), LOSS)
             scores = {metric: results[prefix + metric.name] for metric in metrics if prefix + metric.name in results}
             if scores:

@@ -12,6 +12,7 @@ from .yaml_file import parse_yaml, read_yaml
 
 FREE_TEXT = (
     "backbone",
+    "from_checkpoint",
     "sample_texts",
     "output_dir",
     "run_name",

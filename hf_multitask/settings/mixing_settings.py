@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
@@ -68,6 +68,12 @@ class MixingSettings:
             raise ValueError(f"mixing.size_cap must be at least 1 row, found {self.size_cap}. Leave it out for no cap.")
         if self.strategy == "weights":
             self._check_weights(datasets)
+
+    def among(self, datasets: Collection[str]) -> "MixingSettings":
+        """The settings for some of the `datasets`: those that have training rows."""
+        if self.weights is None:
+            return self
+        return replace(self, weights={name: weight for name, weight in self.weights.items() if name in datasets})
 
     def _check_temperature(self) -> None:
         annealed = self.strategy == "annealed"

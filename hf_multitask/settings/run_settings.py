@@ -1,6 +1,6 @@
 """Everything one training run is told."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from .lora_settings import LoraSettings
 from .mixing_settings import MixingSettings, parse_mixing
 from .task_settings import BALANCED, TaskSettings
 
-__all__ = ["INVALID_ROWS", "SPLITS", "DatasetSettings", "RunSettings", "TaskSettings"]
+__all__ = ["INVALID_ROWS", "RETAIN", "SPLITS", "DatasetSettings", "RunSettings", "TaskSettings"]
 
 INVALID_ROWS = ("error", "skip")
 """What becomes of rows that cannot be used: the run ends, or goes on without them."""
+
+RETAIN = ("replay", "distill", "none")
+"""What keeps an earlier model's tasks as good as they were: rows of theirs, its own answers, or nothing."""
 
 
 @strict
@@ -30,13 +33,18 @@ class RunSettings:
 
     Args:
         backbone: `packaged:<name>`, a Hub id or a local folder.
+        from_checkpoint: In place of a backbone, a multi-task model that this one starts from, with all its tasks: a
+            local folder or a Hub id.
+        retain: How the tasks of that model are kept: `replay` trains them on rows that the datasets must have,
+            `distill` on the answers of that model to all training texts without a label for them, `none` not at all. By
+            default `distill`, where the encoder learns and one of them has no training rows.
         datasets: The datasets, by names of the user's choice.
         tasks: The tasks, by name; by default those that the datasets have targets for.
         mixing: How much of an epoch each dataset gets.
-        pooling: How token embeddings become the sentence embedding; by default as in a sentence-transformers backbone,
-            the mean of any other.
-        max_length: Tokens per text (or pair), at most; by default as in a sentence-transformers backbone, 128 of any
-            other.
+        pooling: How token embeddings become the sentence embedding; by default as in `from_checkpoint` or a
+            sentence-transformers backbone, the mean of any other.
+        max_length: Tokens per text (or pair), at most; by default as in `from_checkpoint` or a
+            sentence-transformers backbone, 128 of any other.
         invalid_rows: What becomes of rows that cannot be used: `error` ends the run, `skip` leaves them out and lists
             them in `skipped_rows.csv`.
         calibrate: Whether temperatures and thresholds are fitted on the validation split after training.
@@ -50,9 +58,11 @@ class RunSettings:
         folder: Where relative paths of datasets may start from, besides the working directory.
     """
 
-    backbone: str
     datasets: dict[str, DatasetSettings]
     tasks: dict[str, TaskSettings]
+    backbone: str | None = None
+    from_checkpoint: str | None = None
+    retain: str | None = None
     mixing: MixingSettings = field(default_factory=MixingSettings)
     pooling: str | None = None
     max_length: int | None = None
@@ -107,6 +117,7 @@ class RunSettings:
         return asdict(self)
 
     def _check(self) -> None:
+        self._check_start()
         if self.pooling is not None and self.pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {list(POOLINGS)}, found {self.pooling!r}. Choose one of these.")
         if self.max_length is not None and self.max_length < 3:
@@ -123,12 +134,8 @@ class RunSettings:
             dataset.check(f"datasets.{name}", self.tasks)
         if self.lora is not None:
             self.lora.check()
-        unfed = [task for task in self.tasks if not any(task in dataset.targets for dataset in self.datasets.values())]
-        if unfed:
-            raise ValueError(
-                f"Every task must have targets in a dataset, found none for {unfed}. Add them to a dataset's targets, "
-                "or remove the task."
-            )
+        if self.from_checkpoint is None:
+            self.check_fed()
         for name, task in self.tasks.items():
             if isinstance(task.class_weights, str) and task.class_weights != BALANCED:
                 raise ValueError(
@@ -136,6 +143,45 @@ class RunSettings:
                     f"{task.class_weights!r}. Correct it."
                 )
         parse_tasks(task.provisional(name) for name, task in self.tasks.items())
+
+    def check_fed(self, earlier: Collection[str] = ()) -> None:
+        """Raise unless every task, but for those that an `earlier` model has, has targets in a dataset.
+
+        Raises:
+            ValueError: One has none.
+        """
+        fed = {task for dataset in self.datasets.values() for task in dataset.targets}
+        unfed = [task for task in self.tasks if task not in fed and task not in earlier]
+        if unfed:
+            raise ValueError(
+                f"Every task must have targets in a dataset, found none for {unfed}. Add them to a dataset's targets, "
+                "or remove the task."
+            )
+
+    def _check_start(self) -> None:
+        """Raise unless there is one thing to start from, and what is said of it can be."""
+        if self.backbone is None and self.from_checkpoint is None:
+            raise ValueError(
+                "One of backbone and from_checkpoint must be given, found neither. Add backbone, with a Hub id for "
+                "instance."
+            )
+        if self.backbone is not None and self.from_checkpoint is not None:
+            raise ValueError(
+                f"backbone must be left out where from_checkpoint is given, found {self.backbone!r}: the earlier model "
+                "brings its encoder. Remove one of the two."
+            )
+        if self.retain is not None and self.retain not in RETAIN:
+            raise ValueError(f"retain must be one of {list(RETAIN)}, found {self.retain!r}. Choose one of these.")
+        if self.retain is not None and self.from_checkpoint is None:
+            raise ValueError(
+                f"retain must be left out without from_checkpoint, found {self.retain!r}: there are no earlier tasks "
+                "to keep. Remove it, or add from_checkpoint."
+            )
+        if self.from_checkpoint is not None and self.lora is not None and not self.lora.merge:
+            raise ValueError(
+                "lora.merge must be true where from_checkpoint is given, found false: adapters alone would need the "
+                "earlier model to be used. Leave it out."
+            )
 
 
 def mixed_names(datasets: Mapping[str, DatasetSettings], tasks: Mapping[str, TaskSettings]) -> list[str]:

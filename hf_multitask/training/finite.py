@@ -45,7 +45,10 @@ def check_finite(
 
 
 def _rows_to_blame(task: Task, logits: Tensor, labels: Tensor) -> list[int]:
-    """Rows of the batch whose own loss is not finite; all that have targets, where only their sum is not."""
-    known = [row for row in range(len(labels)) if labelled(labels[row]).any()]
+    """Rows of the batch whose own loss is not finite; all that have targets, where only their sum is not.
+
+    All rows where the targets are another model's answers, which every row may have.
+    """
+    known = [row for row in range(len(labels)) if labelled(labels[row]).any()] or list(range(len(labels)))
     alone = [row for row in known if not summed_loss(task, logits[row : row + 1], labels[row : row + 1]).isfinite()]
     return alone or known

@@ -48,7 +48,7 @@ def embed_rows(
     """
     kept = rows.select_columns([name for name in KEPT if name in rows.column_names])
     inputs = rows.remove_columns(kept.column_names)
-    batches = _batches(rows, batch_size)
+    batches = longest_first(rows, batch_size)
     processes = PartialState()
     config: Any = model.config
     embeddings_ND = torch.zeros(len(rows), config.hidden_size)
@@ -76,11 +76,11 @@ def _embed(model: nn.Module, batch: dict[str, Any]) -> Tensor:
     return embedding_BD
 
 
-def _batches(rows: Dataset, batch_size: int) -> list[list[int]]:
+def longest_first(rows: Dataset, batch_size: int) -> list[list[int]]:
     """The indices of all rows, those of the longest first, in batches."""
     if "length" in rows.column_names:
         lengths_N: NDArray[np.int64] = rows.with_format("numpy")["length"][:]
     else:
         lengths_N = np.array([len(ids) for ids in rows["input_ids"]])
-    longest_first: list[int] = np.argsort(-lengths_N, kind="stable").tolist()
-    return [longest_first[start : start + batch_size] for start in range(0, len(longest_first), batch_size)]
+    order: list[int] = np.argsort(-lengths_N, kind="stable").tolist()
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

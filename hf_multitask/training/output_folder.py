@@ -11,6 +11,7 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from .checkpoints import ASIDE, COMPLETE, checkpoints_in, is_cut_off, last_complete, put_back, what_is_missing
+from .staging import STAGED
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def _checkpoint(folder: Path, wanted: str | None, speaks: bool) -> Path | None:
 
 def _was_only_begun(folder: Path) -> bool:
     """Whether a folder holds nothing but what a run writes before its first checkpoint is complete."""
-    begun = (f"{PREFIX_CHECKPOINT_DIR}-", f"{ASIDE}{PREFIX_CHECKPOINT_DIR}-", "skipped_rows.csv", "runs")
+    begun = (f"{PREFIX_CHECKPOINT_DIR}-", f"{ASIDE}{PREFIX_CHECKPOINT_DIR}-", STAGED, "skipped_rows.csv", "runs")
     return all(path.name.startswith(begun) for path in folder.iterdir())
 
 

@@ -1,23 +1,20 @@
-"""What a Trainer writes and reads: checkpoints, the card beside them, and what of them is pushed."""
+"""What a Trainer writes and reads: checkpoints, complete or not at all."""
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from transformers import EarlyStoppingCallback, Trainer
-from transformers.dynamic_module_utils import custom_object_save
+from transformers import EarlyStoppingCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, rotate_checkpoints
 
 from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside, what_is_missing
 from .output_folder import write_errors_explained
+from .process_group import let_threads_end
+from .pushing_trainer import PushingTrainer
 
-GRACE = 0.5
-"""Seconds without Python's lock in which a process group's thread frees what it holds; it needs some milliseconds."""
 
-
-class SavingTrainer(Trainer):
+class SavingTrainer(PushingTrainer):
     """As [`Trainer`], but a run that is killed at any moment goes on from its last complete checkpoint to the same end.
 
     - A checkpoint is complete once [`mark_complete`] has listed its files; an older one is removed only then.
@@ -119,27 +116,22 @@ class SavingTrainer(Trainer):
                 )
         super()._load_from_checkpoint(resume_from_checkpoint, model)
 
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """As [`Trainer.create_model_card`], but a card that exists is kept."""
-        if not (Path(self.args.output_dir or ".") / "README.md").exists():
-            super().create_model_card(*args, **kwargs)
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """As [`Trainer._push_from_checkpoint`], which copies no code beside the weights."""
-        if self.is_world_process_zero():
-            custom_object_save(self._plain_model(), self.args.output_dir or ".")
-        super()._push_from_checkpoint(checkpoint_folder)
-
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """As [`Trainer._save`], without the pickled arguments: they hold `hub_token`, and loading them runs code.
 
         Adapters alone get the model's configuration beside them, without which nobody knows what their heads answer.
         """
-        super()._save(output_dir, state_dict)
         folder = Path(output_dir or self.args.output_dir or ".")
+        card = folder / "README.md"
+        kept = card.read_bytes() if card.is_file() else None
+        super()._save(output_dir, state_dict)
         (folder / "training_args.bin").unlink(missing_ok=True)
         if self._plain_model() is not self.accelerator.unwrap_model(self.model):
             self.model.config.save_pretrained(folder)
+            card.unlink(missing_ok=True)  # peft's, which knows of no task, and changes one that is there
+            if kept is not None:
+                card.write_bytes(kept)
+        self._model_files = tuple(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
     def save_checkpoint(self) -> None:
         """Save a checkpoint of where the run stands, unless there is one."""
@@ -148,20 +140,11 @@ class SavingTrainer(Trainer):
             self._save_checkpoint(self.model_wrapped, None)
 
     def end(self) -> None:
-        """Finish the trackers and leave the process group; call it once, at the very end of a script.
-
-        torch frees a gloo group with Python's lock held, and waits there for the group's own thread, which may want
-        that lock to free the tensors of the last collective: both then wait for ever. So the thread goes first.
-        """
+        """Finish the trackers and leave the process group; call it once, at the very end of a script."""
         if self.args.world_size > 1:
             self.accelerator.wait_for_everyone()
-            time.sleep(GRACE)
+            let_threads_end()
         self.accelerator.end_training()
-
-    def _plain_model(self) -> Any:
-        """The model itself, out of whatever wraps it, adapters too."""
-        model = self.accelerator.unwrap_model(self.model)
-        return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _question(task: Any) -> dict[str, Any]:

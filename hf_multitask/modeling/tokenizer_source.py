@@ -1,6 +1,6 @@
 """Where a model's tokenizer comes from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import AutoTokenizer, PretrainedConfig
@@ -21,7 +21,7 @@ def load_tokenizer(name_or_path: str, **kwargs: Any) -> Any:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, **kwargs)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise ValueError(
             f"There must be a tokenizer beside a model's weights, found none at {name_or_path!r}: {error} "
             "Save it there."
@@ -43,8 +43,8 @@ class TokenizerSource:
     """
 
     name_or_path: str
-    hub_kwargs: dict[str, Any]
-    config: PretrainedConfig | None = None
+    hub_kwargs: dict[str, Any] = field(repr=False)  # may hold a token
+    config: PretrainedConfig | None = field(default=None, repr=False)
     max_length: int | None = None
 
     def load(self) -> Any:

@@ -1,0 +1,62 @@
+"""Embed the texts of a file."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ..answer_columns import EMBEDDING, answer_present
+from ..modeling.embedding import prompt_of
+from ..opening import fingerprint, open_pipeline, read_config
+from .bulk import Answer, Bulk, answer_file
+from .words import add_file_words, at_least_one
+
+DESCRIPTION = """\
+Writes the rows of a file with the sentence embedding of their text beside them, in the column `embedding`: a list of
+numbers, which is JSON in csv files. A row without a text has none.
+
+The same command goes on where it was stopped. `accelerate launch -m hf_multitask embed ...` uses several processes.
+"""
+
+
+def main(words: Sequence[str]) -> None:
+    """Do what the words of the command line say.
+
+    Raises:
+        ValueError: Something in the input cannot be, or the output is there already.
+        OSError: Something cannot be read or written.
+    """
+    parser = argparse.ArgumentParser(
+        "hf_multitask embed", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_file_words(parser)
+    parser.add_argument("--normalize", action="store_true", default=None, help="scale embeddings to length 1")
+    parser.add_argument("--truncate_dim", type=at_least_one, metavar="K", help="keep the first K numbers")
+    parser.add_argument("--prompt_name", metavar="P", help="the checkpoint's prompt to put before each text")
+    told = parser.parse_args(words)
+    config = read_config(told.checkpoint)
+    prompt_of(config, told.prompt_name)
+    if told.truncate_dim is not None and told.truncate_dim > config.hidden_size:
+        raise ValueError(
+            f"truncate_dim must be at most {config.hidden_size}, the size of the embeddings, found "
+            f"{told.truncate_dim}. Lower it, or leave it out."
+        )
+    options = {key: getattr(told, key) for key in ("normalize", "truncate_dim", "prompt_name")}
+
+    def open_(device: Any) -> Answer:
+        model: Any = open_pipeline(told.checkpoint, device).model
+
+        def embed(texts: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+            def encode(present: Sequence[tuple[str]]) -> Any:
+                return model.encode([text for (text,) in present], batch_size=told.batch_size, **options)
+
+            return {EMBEDDING: answer_present(texts, encode)}
+
+        return embed
+
+    identity = {"command": "embed", "model": fingerprint(told.checkpoint, config), **options}
+    types = {EMBEDDING: pa.list_(pa.float32())}
+    files = (Path(told.input), Path(told.output))
+    answer_file(Bulk(*files, [told.text], told.batch_size, types, identity, open_))

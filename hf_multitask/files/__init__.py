@@ -1,0 +1,1 @@
+"""Rows from file to file, at any size: read chunk by chunk, answered part by part, joined in the end."""

@@ -1,0 +1,109 @@
+"""A first look at all rows of a file, before long work begins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..answer_columns import is_missing
+from .formats import input_format
+from .reading import Chunk, column_of, read_chunks, read_schema
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file holds.
+
+    Args:
+        rows: Number of rows.
+        missing: Of how many a text is missing or empty.
+        columns: Names of the columns, in the order in which they are first found.
+        schema: The types of the columns, where these are known.
+    """
+
+    rows: int
+    missing: int
+    columns: list[str]
+    schema: pa.Schema | None
+
+
+def survey(path: Path, text_columns: Sequence[str], with_types: bool) -> Survey:
+    """Read all rows once, check them, and tell what there is.
+
+    Args:
+        path: The file.
+        text_columns: The one or two columns with texts.
+        with_types: Whether the types of all columns must be known, as a parquet file needs them.
+
+    Raises:
+        ValueError: There is no row, a column with texts is missing or holds something else, the file is not what its
+            name says, or a column is of several types where one is needed.
+    """
+    schema = read_schema(path)
+    of_strings = input_format(path) in ("csv", "tsv")
+    columns: dict[str, None] = dict.fromkeys(schema.names if schema is not None else ())
+    if schema is not None:
+        _check_columns(path, text_columns, list(columns))
+    types: pa.Schema | None = None
+    rows = missing = 0
+    for chunk in read_chunks(path, CHUNK):
+        if schema is None:
+            columns |= dict.fromkeys(name for row in chunk for name in row)
+        texts = list(zip(*(_texts(path, chunk, name, rows) for name in text_columns), strict=True))
+        missing += sum(any(map(is_missing, text)) for text in texts)
+        if with_types and schema is None and not of_strings:
+            types = _widened(path, types, chunk, list(columns), rows)
+        rows += len(texts)
+    if rows == 0:
+        raise ValueError(f"{path} must have at least one row, found none. Name another file.")
+    _check_columns(path, text_columns, list(columns))
+    if of_strings:
+        types = pa.schema({name: pa.string() for name in columns})
+    return Survey(rows, missing, list(columns), types if schema is None else schema)
+
+
+def _check_columns(path: Path, text_columns: Sequence[str], columns: Sequence[str]) -> None:
+    absent = [name for name in text_columns if name not in columns]
+    if absent:
+        raise ValueError(
+            f"{path} must have the columns {list(text_columns)} with the texts, found the columns {list(columns)}. "
+            "Name yours by --text and --text_pair."
+        )
+
+
+def _texts(path: Path, chunk: Chunk, name: str, before: int) -> list[str | None]:
+    if isinstance(chunk, pa.Table) and chunk[name].type == pa.null():
+        return [None] * chunk.num_rows
+    cells = column_of(chunk, name)
+    for number, cell in enumerate(cells, before + 1):
+        if cell is not None and not isinstance(cell, str):
+            raise ValueError(
+                f"Row {number} of {path}: the column {name!r} must hold a text, found {str(cell)[:200]} "
+                f"({type(cell).__name__}). Correct it, or name another column."
+            )
+    return cells
+
+
+def _widened(
+    path: Path, types: pa.Schema | None, chunk: list[dict[str, object]], columns: Sequence[str], before: int
+) -> pa.Schema:
+    """`types`, and those of a chunk: whole numbers may become fractions, and nothing anything else."""
+    for name in columns:
+        cells = [row.get(name) for row in chunk]
+        types = _with_column(types, name, cells, f"{path}, rows {before + 1} to {before + len(chunk)}")
+    assert types is not None
+    return types
+
+
+def _with_column(types: pa.Schema | None, name: str, cells: list[object], where: str) -> pa.Schema:
+    try:
+        found = pa.schema({name: pa.array(cells).type})
+        return found if types is None else pa.unify_schemas([types, found], promote_options="permissive")
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise ValueError(
+            f"{where}: to be written as parquet, the column {name!r} must be of one type, found: {error}. Write jsonl, "
+            "or correct the rows."
+        ) from error

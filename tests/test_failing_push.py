@@ -1,0 +1,93 @@
+"""A Hub that fails for a moment costs nothing; one that fails for good costs no run, and says what to do."""
+
+import shlex
+import sys
+
+import pytest
+from hub_jobs import EXPECTED, assert_same, assert_without_token, load_elsewhere, local_logits, push, start
+from hub_server import FOR_EVER, HubServer
+
+pytestmark = pytest.mark.slow
+
+BIG = {"vocab_size": 40_000, "hidden_size": 64}
+"""Weights of 10 MB: more than the network takes before the other side has read anything."""
+
+
+@pytest.fixture
+def hub():
+    with HubServer() as server:
+        yield server
+
+
+def commits(hub):
+    return [commit.title for commit in hub.repos["tester/first"].commits]
+
+
+ALL = ["initial commit", "Training in progress, step 4", "Training in progress, step 8", "End of training"]
+
+
+def test_a_hub_that_fails_once_on_every_way_gets_everything_all_the_same(hub, tmp_path, tokenizer):
+    for part in ("/repos/create", "/validate-yaml", "/tree/main", "/preupload/", "/objects/batch", "/commit/"):
+        hub.fail(part)
+    hub.fail("PUT /lfs/")
+    hub.cut("PUT /lfs/")
+    done = push(hub, tmp_path / "run", model=BIG, patience=[0, 0, 0])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert commits(hub) == ALL
+    assert hub.wrong_uploads == []
+    failed = [(request.method, request.path.split("/")[-2:]) for request in hub.requests if request.status != 200]
+    assert len(failed) == 8
+    files = hub.repos["tester/first"].commits[-1].files
+    assert files.keys() >= EXPECTED
+    assert len(files["model.safetensors"].content) > 8_000_000
+    (logits,) = load_elsewhere(hub, tmp_path / "elsewhere", "tester/first@main")
+    assert_same(logits, local_logits(tmp_path / "run", tokenizer))
+
+
+def test_a_commit_whose_answer_is_lost_is_made_once(hub, tmp_path):
+    hub.lose_answer("/commit/")
+    done = push(hub, tmp_path / "run", arguments={"hub_strategy": "end"}, patience=[0])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert commits(hub) == ["initial commit", "End of training"]
+
+
+@pytest.mark.parametrize("fault", ["503", "cut"])
+def test_a_hub_that_fails_for_good_costs_no_run_and_its_folder_can_be_pushed_later(hub, tmp_path, tokenizer, fault):
+    if fault == "503":
+        hub.fail("/commit/", times=FOR_EVER)
+    else:
+        hub.cut(times=FOR_EVER)
+    folder = tmp_path / "a run"
+    done = push(hub, folder, model=BIG, patience=[0])
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "trained" in done.stdout
+    for step in (4, 8):
+        assert f"Training goes on, and {folder / f'checkpoint-{step}'} is complete." in said
+    (last,) = [line for line in done.stderr.splitlines() if line.startswith("OSError: The Hub must take what is ")]
+    assert f"The run is saved in {folder}; push it later: hf upload tester/first " in last
+    if fault == "cut":
+        assert "Error while uploading 'model.safetensors' to the Hub" in last
+    assert {path.name for path in folder.iterdir()} == {*EXPECTED, "checkpoint-4", "checkpoint-8"}
+    assert commits(hub) == ["initial commit"]
+
+    hub.heal()
+    command = shlex.split(last.partition("later: ")[2])
+    later = start(hub, tmp_path / "home", sys.executable, "-m", "huggingface_hub.cli.hf", *command[1:])
+    assert later.returncode == 0, later.stderr[-3000:]
+    assert hub.repos["tester/first"].commits[-1].files.keys() == {*EXPECTED, ".gitattributes"}
+    (logits,) = load_elsewhere(hub, tmp_path / "elsewhere", "tester/first@main")
+    assert_same(logits, local_logits(folder, tokenizer))
+    assert_without_token(hub, folder, done)
+
+
+def test_a_token_that_may_not_write_ends_the_run_before_it_trains(hub, tmp_path):
+    secret = "hf_wrong_0123456789"
+    done = push(hub, tmp_path / "run", arguments={"hub_token": secret})
+    assert done.returncode != 0
+    assert "trained" not in done.stdout
+    (message,) = [line for line in done.stderr.splitlines() if line.startswith("OSError: The Hub must take what is ")]
+    assert "401" in message
+    assert "Log in (`hf auth login`) with a token that may write there" in message
+    assert secret not in done.stdout + done.stderr
+    assert "tester/first" not in hub.repos

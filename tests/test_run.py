@@ -1,0 +1,52 @@
+"""A run that is set up has found what is wrong with its input, and has settled what it reads."""
+
+import json
+
+import pytest
+import yaml
+
+from hf_multitask.commands.run import set_up
+
+ROWS = {
+    "moods": [{"text": "good film", "mood": "p"}, {"text": "bad film", "mood": "n"}],
+    "pairs": [{"one": "good film", "two": "bad", "score": 0.5}, {"one": "bad film", "two": "bad", "score": 1.0}],
+}
+MOODS = {"datasets": {"moods": {"path": "moods", "text": "text", "targets": {"mood": "mood"}}}}
+PAIRS = {
+    "datasets": {"pairs": {"path": "pairs", "text": ["one", "two"], "targets": {"alike": "score"}}},
+    "tasks": {"alike": {"problem_type": "similarity"}},
+}
+
+
+@pytest.fixture
+def run_of(tmp_path, backbone_folder, monkeypatch):
+    """From settings to the run that is set up with them."""
+    monkeypatch.chdir(tmp_path)
+    for name, rows in ROWS.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 4))
+
+    def build(settings):
+        training = {"output_dir": "output", "use_cpu": True, "report_to": "none"}
+        (tmp_path / "config.yaml").write_text(
+            yaml.safe_dump({"backbone": backbone_folder, "training": training} | settings)
+        )
+        return set_up(["config.yaml"], None)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("max_length", "limit"),
+    [({"max_length": 9}, 9), ({"max_length": 1000}, 64), ({}, 64)],
+    ids=["asked for", "more than there is", "by default"],
+)
+def test_a_checkpoint_reads_as_much_as_was_asked_for_and_no_more_than_its_encoder_can(run_of, max_length, limit):
+    model = run_of(MOODS | max_length).trainer.model
+    assert model.tokenizer.model_max_length == limit
+    assert model.encode("good " * 100).shape == (16,)
+
+
+def test_single_texts_are_no_samples_of_a_similarity_and_that_is_said_before_training(run_of):
+    with pytest.raises(ValueError, match=r"sample_texts must be answered by .*, found only similarities. Leave"):
+        run_of(PAIRS | {"sample_texts": ["good film"]})
