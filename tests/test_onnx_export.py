@@ -60,7 +60,7 @@ def scaled(name, factor):
 
 @pytest.mark.slow
 def test_the_record_tells_agreement_scores_sizes_and_versions(exported):
-    model, folder, record = exported
+    _, folder, record = exported
     assert record.inputs == ["input_ids", "attention_mask", "token_type_ids"]
     assert record.outputs == ["sentence_embedding", *(f"logits_{name}" for name in HEADS)]
     compared = record.float32.validation
@@ -205,7 +205,8 @@ def test_a_task_that_int8_hurts_is_named_after_its_sensitive_layers_were_left_in
     assert record.int8.scores == {"topic": 0.75, "mood": 0.495}
     assert len(record.int8.in_float) == 2, "the second layer of each feed-forward block"
     assert caplog.messages == [
-        "Task 'topic': int8 takes its f1_macro from 0.8000 to 0.7500, more than the 0.01 that it may. Export it in float32"
+        "Task 'topic': int8 takes its f1_macro from 0.8000 to 0.7500, more than the 0.01 that it may. Export it in "
+        "float32"
     ]
     graph = onnx.load(tmp_path / "out" / "model.onnx").graph
     assert set(record.int8.in_float) <= {node.name for node in graph.node if node.op_type == "MatMul"}
