@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import make_tokenizer, tiny_bert
-from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, HfApi, ModelCardData
 from huggingface_hub.utils import SafetensorsFileMetadata, TensorInfo
 from records import TASKS, record
 from safetensors import safe_open
