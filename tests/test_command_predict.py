@@ -239,6 +239,7 @@ def test_a_stopped_command_goes_on_and_answers_no_row_twice(checkpoint, tmp_path
         with pytest.raises(SystemExit) as end:
             predict(checkpoint, source, output)
     assert end.value.code == 130
+    assert "Stopped. The same command goes on" in capsys.readouterr().err
     assert len(list(output.with_name("out.jsonl.parts").glob("part-*"))) == 2
     assert not output.exists()
     answered, answer_part = [], bulk._answer_part
