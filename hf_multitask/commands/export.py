@@ -9,6 +9,7 @@ import torch
 
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.task import choose_tasks
+from ..opening import read_config
 from ..tables import format_table
 from .validation import validation_batches
 
@@ -53,9 +54,10 @@ def main(words: Sequence[str]) -> None:
         ) from error
     output = Path(told.output)
     check_free(output)
-    model = MultiTaskModel.from_pretrained(told.checkpoint, dtype=torch.float32)
+    config = read_config(told.checkpoint)
     if told.tasks is not None:
-        choose_tasks(model.config.tasks, told.tasks)
+        choose_tasks(config.tasks, told.tasks)
+    model = MultiTaskModel.from_pretrained(told.checkpoint, dtype=torch.float32)
     batches = [] if told.data is None else validation_batches(told.data, model)
     record = export_onnx(model, output, tasks=told.tasks, quantize=told.quantize, validation=batches)
     print(f"{describe(record)}\n\nThe graph and what serves it are in {output}")

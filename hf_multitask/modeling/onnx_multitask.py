@@ -104,7 +104,8 @@ class OnnxMultiTask:
         check_top_k(top_k)
         chosen = self.config.tasks if tasks is None else choose_tasks(self.config.tasks, tasks)
         if isinstance(inputs, str | Mapping | tuple) or not isinstance(inputs, Iterable):
-            return next(self._answers([inputs], chosen, top_k, 1))
+            [answer] = self._answers([inputs], chosen, top_k, 1)
+            return answer
         answers = self._answers(inputs, chosen, top_k, batch_size)
         return list(answers) if isinstance(inputs, list) else answers
 
