@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,26 +44,13 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
 
     before = score_earlier_tasks(run)
     results = {"train": _learn(run, speaks)}
-    calibration: dict[str, Calibration] = {}
-    if run.settings.calibrate and "validation" in run.evaluated:
-        calibration = trainer.calibrate(run.evaluated["validation"])
-    prediction: Any = None
-    for split, rows in run.evaluated.items():
-        prediction = trainer.predict(rows, metric_key_prefix=EVALUATED[split])
-        results[EVALUATED[split]] = prediction.metrics
-    if run.settings.lora is not None and run.settings.lora.merge:
-        trainer.model = merge(trainer.model)
-    trainer.save_model(str(run.folder), _internal_call=True)  # pushed below, with its card
-    trainer.save_state()
-    for prefix, metrics in results.items():
-        trainer.save_metrics(prefix, metrics)
-    for prefix, metrics in before.items():
-        trainer.save_metrics(f"{prefix}_before", metrics, combined=False)
-
+    calibration = _calibrate(run)
+    prediction = _score(run, results)
+    _save(run, results, before)
     samples = _answer_samples(run)
     if speaks:
         tasks = trainer.model.config.tasks
-        if prediction is not None:  # of the last split: the test, where there is one
+        if prediction is not None:
             found = find(tasks, prediction.predictions, prediction.label_ids, run.settings.confidence_intervals)
             record = dataclasses.replace(record, **dataclasses.asdict(found))
         record = dataclasses.replace(
@@ -97,6 +84,35 @@ def _learn(run: Run, speaks: bool) -> dict[str, float]:
             print(f"\nStopped. The same command with --resume_from_checkpoint goes on from {run.folder}")
         sys.exit(128 + stop.interrupted)
     return metrics
+
+
+def _calibrate(run: Run) -> dict[str, Calibration]:
+    """Fit temperatures and thresholds on the validation split, where there is one and the run is to."""
+    if not run.settings.calibrate or "validation" not in run.evaluated:
+        return {}
+    return run.trainer.calibrate(run.evaluated["validation"])
+
+
+def _score(run: Run, results: dict[str, Any]) -> Any:
+    """Add the scores of each split to `results`; the predictions for the last one: the test, where there is one."""
+    prediction = None
+    for split, rows in run.evaluated.items():
+        prediction = run.trainer.predict(rows, metric_key_prefix=EVALUATED[split])
+        results[EVALUATED[split]] = prediction.metrics
+    return prediction
+
+
+def _save(run: Run, results: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Save the model, with adapters merged into it if it is to be, the log and all scores."""
+    trainer, lora = run.trainer, run.settings.lora
+    if lora is not None and lora.merge:
+        trainer.model = merge(trainer.model)
+    trainer.save_model(str(run.folder), _internal_call=True)  # pushed later, with its card
+    trainer.save_state()
+    for prefix, metrics in results.items():
+        trainer.save_metrics(prefix, metrics)
+    for prefix, metrics in before.items():
+        trainer.save_metrics(f"{prefix}_before", metrics, combined=False)
 
 
 def _push(run: Run) -> str:
