@@ -54,7 +54,8 @@ def _run(command: str, words: Sequence[str]) -> None:
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
+        goes_on = " The same command goes on from there." if command in ("predict", "embed") else ""
+        print(f"\nStopped.{goes_on}", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

@@ -4,6 +4,7 @@ Prints, as JSON, how often it was killed, and for which N the file in the end wa
 left alone, or something else was left.
 """
 
+import io
 import json
 import os
 import pathlib
@@ -45,7 +46,19 @@ def _kill_at(number):
 
         return call
 
+    def in_halves(function):
+        def call(file, *args):
+            whole = io.BytesIO()
+            function(whole, *args)
+            half = len(whole.getvalue()) // 2
+            file.write(whole.getvalue()[:half])
+            file.flush()
+            counted(file.write)(whole.getvalue()[half:])
+
+        return call
+
     os.fsync = counted(os.fsync)
+    bulk.write_part, bulk.join_parts = in_halves(bulk.write_part), in_halves(bulk.join_parts)
     for name in ("replace", "unlink", "touch", "rmdir", "mkdir"):
         setattr(pathlib.Path, name, counted(getattr(pathlib.Path, name)))
 

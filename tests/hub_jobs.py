@@ -24,7 +24,7 @@ STRANGER = f"""
 import sys
 sys.modules["hf_multitask"] = None  # importing it raises ImportError
 from safetensors.torch import save_file
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, pipeline
 
 folder, *wanted = sys.argv[1:]
 for number, place in enumerate(wanted):
@@ -35,6 +35,8 @@ for number, place in enumerate(wanted):
     inputs = tokenizer({TEXTS}, padding=True, return_tensors="pt")
     logits = {{task: values.contiguous() for task, values in model(**inputs).logits.items()}}
     save_file(logits, f"{{folder}}/{{number}}.safetensors")
+    answers = pipeline(model=name, revision=revision, trust_remote_code=True)({TEXTS})
+    assert [set(answer) for answer in answers] == [set(logits)] * {len(TEXTS)}, answers
 """
 
 

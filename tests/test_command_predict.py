@@ -239,6 +239,7 @@ def test_a_stopped_command_goes_on_and_answers_no_row_twice(checkpoint, tmp_path
         with pytest.raises(SystemExit) as end:
             predict(checkpoint, source, output)
     assert end.value.code == 130
+    assert "Stopped. The same command goes on" in capsys.readouterr().err
     assert len(list(output.with_name("out.jsonl.parts").glob("part-*"))) == 2
     assert not output.exists()
     answered, answer_part = [], bulk._answer_part
@@ -307,14 +308,14 @@ def test_rows_without_a_text_are_counted(checkpoint, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("suffix", "first", "stride"), [("jsonl", 1, 2), ("csv", 2, 4), ("parquet", 4, 4)])
+@pytest.mark.parametrize(("suffix", "first", "stride"), [("jsonl", 1, 2), ("csv", 3, 4), ("parquet", 2, 2)])
 def test_killed_at_any_moment_and_started_again_it_writes_the_same_file(checkpoint, tmp_path, suffix, first, stride):
     source = write(tmp_path / "rows.jsonl", [row | {"n,\n": "x"} for row in rows(32)])
     command = [sys.executable, str(HERE / "bulk_job.py"), checkpoint, str(source), suffix, str(first), str(stride)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)
-    assert told["killed"] >= 20 // stride
+    assert told["killed"] >= 18 // stride
     assert told["wrong"] == []
 
 

@@ -35,7 +35,7 @@ def backbone(folder, modules=("Transformer", "Pooling"), path="", **files):
             "idx": place,
             "name": str(place),
             "path": paths.get(kind, f"{place}_{kind}"),
-            "type": f"somewhere.models.{kind}",
+            "type": kind if "." in kind else f"sentence_transformers.models.{kind}",
         }
         for place, kind in enumerate(modules)
     ]
@@ -205,6 +205,7 @@ def test_every_pooling_that_there_is_is_kept(tmp_path, pooling, ours):
     ("modules", "pooling", "found"),
     [
         (("Transformer", "Pooling", "Dense"), {}, "mean, Dense"),
+        (("custom.Transformer", "Pooling"), {}, "mean, custom.Transformer"),
         (("Transformer", "Pooling"), {"pooling_mode": ["cls", "max"]}, r"cls\+max"),
         (("Transformer", "Pooling"), {"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len_tokens"),
         (("Transformer", "Pooling"), {"pooling_mode": "weightedmean"}, "weightedmean"),
@@ -270,3 +271,20 @@ def test_an_encoder_by_itself_has_no_layout(tmp_path):
 def test_a_default_prompt_must_be_one_of_the_prompts():
     with pytest.raises(ValueError, match=r"default_prompt_name must be one of the prompts \[\], found 'query'"):
         MultiTaskConfig(tiny_bert_config(), TASKS, default_prompt_name="query")
+
+
+def test_an_encoder_that_lowers_its_texts_is_refused_unless_a_pooling_is_named(tmp_path):
+    folder = backbone(tmp_path, **{"sentence_bert_config.json": {"max_seq_length": 9, "do_lower_case": True}})
+    with pytest.raises(ValueError, match="found mean, lower case"):
+        MultiTaskModel.from_backbone(folder, tasks=TASKS)
+    assert MultiTaskModel.from_backbone(folder, tasks=TASKS, pooling="mean").config.pooling == "mean"
+
+
+def test_texts_to_embed_may_come_from_anywhere(model):
+    np.testing.assert_array_equal(model.encode(text for text in TEXTS), model.encode(TEXTS))
+
+
+def test_other_weights_than_the_models_are_not_pushed(model, tmp_path):
+    with pytest.raises(ValueError, match="push_to_hub=True must stand without state_dict"):
+        model.save_pretrained(tmp_path / "saved", push_to_hub=True, state_dict=model.state_dict())
+    assert not (tmp_path / "saved").exists()

@@ -138,15 +138,15 @@ def test_a_flag_names_the_earlier_model_as_it_stands(folder):
 
 def test_what_is_no_multi_task_model_is_refused(folder):
     BertModel(tiny_bert().config.text_config).save_pretrained(folder / "bert")
-    with pytest.raises(ValueError, match=r"must be a multi-task model, found one of model_type 'bert' .* as the backb"):
+    with pytest.raises(ValueError, match=r"must be a trained multi-task model\. The model_type .*, found 'bert' in"):
         started(folder, from_checkpoint=str(folder / "bert"))
-    with pytest.raises(ValueError, match=r"from_checkpoint must be a local folder or a Hub id, found no model at"):
+    with pytest.raises(ValueError, match=r"from_checkpoint must be a trained multi-task model\."):
         started(folder, from_checkpoint=str(folder / "nothing"))
 
 
 def test_adapters_alone_are_refused(folder):
     (folder / "old" / "adapter_config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"must hold a whole model, found adapters alone in .*/old\. Merge them"):
+    with pytest.raises(ValueError, match=r"must hold a whole model, found adapters alone in .*/old\."):
         started(folder)
 
 

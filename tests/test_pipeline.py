@@ -3,6 +3,8 @@
 import itertools
 import math
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from conftest import make_tokenizer, tiny_bert
@@ -147,6 +149,7 @@ def test_tasks_are_chosen_in_the_call_or_when_the_pipeline_is_made(pipe, kinds, 
         ({"tasks": ["mood", "nothing"]}, r"tasks must name some of the model's tasks .*, found \['nothing'\]"),
         ({"tasks": []}, "found none"),
         ({"top_k": 0}, "top_k must be at least 1, or None for all labels, found 0"),
+        ({"top_k": "all"}, "top_k must be at least 1, or None for all labels, found 'all'"),
         ({"return_all_scores": True}, r"options are tasks, top_k and batch_size, found \['return_all_scores'\]"),
         ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
         ({"tasks": ["alike"]}, r"The tasks \['alike'\] compare two texts, found a single one, 'good'"),
@@ -341,6 +344,19 @@ def test_no_texts_have_no_answers(pipe):
 def test_what_is_neither_a_text_nor_a_pair_is_refused(pipe, text):
     with pytest.raises(ValueError, match="A text must be a string, or for a pair two strings or a mapping"):
         pipe([text])
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame({"text": ["good"]}), pa.table({"text": ["good"]})], ids=type)
+def test_a_table_is_not_taken_for_the_names_of_its_columns(pipe, table):
+    pipe.model.tokenizer = pipe.tokenizer
+    for answer in (pipe, pipe.model.encode):
+        with pytest.raises(ValueError, match="Texts must be a list or a column of them, found a .*Table|.*DataFrame"):
+            answer(table)
+
+
+def test_no_text_at_all_is_refused(pipe):
+    with pytest.raises(ValueError, match=r"A text must be a string, found \(\)"):
+        pipe(())
 
 
 def test_words_need_a_fast_tokenizer(pipe, tokenizer, monkeypatch):

@@ -151,6 +151,7 @@ def test_a_card_before_the_first_evaluation_tells_no_scores(tmp_path, tokenizer,
 def test_the_last_push_tells_the_results_of_the_best_weights_where_those_are_loaded(tmp_path, tokenizer, uploads):
     job = pushing(tmp_path, tokenizer, load_best_model_at_end=True, metric_for_best_model="eval_loss")
     job.train()
+    assert "best checkpoint by the validation metric" not in uploads.uploads[-1][2]["README.md"].decode()
     job.state.best_global_step = 4
     last = next(line for line in job.state.log_history if line["step"] == 8 and "eval_loss" in line)
     last["eval_topic_accuracy"] = 0.987654
@@ -158,6 +159,7 @@ def test_the_last_push_tells_the_results_of_the_best_weights_where_those_are_loa
     job.push_to_hub()
     text = (tmp_path / "README.md").read_text()
     assert "under way" not in text
+    assert "The best checkpoint by the validation metric `eval_loss`" in text
     assert "0.9877" not in text
     assert "0.1235" in text
 

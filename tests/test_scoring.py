@@ -3,6 +3,7 @@
 import inspect
 import math
 import pickle
+import secrets
 
 import cloudpickle
 import numpy as np
@@ -167,11 +168,10 @@ def test_the_functions_for_spark_stream_pandas_frames_and_arrow_batches(scorer):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Ray's own sockets and log files
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
-@pytest.mark.filterwarnings("ignore::FutureWarning:ray")
-def test_ray_data_maps_it_in_an_actor(checkpoint, tmp_path):
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # of Ray's own defaults
+def test_ray_data_maps_it_in_an_actor(checkpoint, monkeypatch):
     ray = pytest.importorskip("ray", reason="Ray is not installed (the extra 'ray')")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex())  # else Ray writes one into the home folder
     ray.init(num_cpus=1, include_dashboard=False, configure_logging=False)
     try:
         rows = ray.data.from_items([{"id": i, "text": t} for i, t in enumerate(["good film", "bad", "song vote"] * 20)])

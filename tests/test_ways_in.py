@@ -59,7 +59,7 @@ def opened(request, tmp_path_factory):
     model = tiny_bert(tasks=TASKS, initializer_range=0.5)
     model.config.normalize, model.config.prompts = request.param, {"query": "song "}
     model.tokenizer = make_tokenizer()
-    model.tokenizer.model_max_length = 16
+    model.tokenizer.model_max_length = 12
     model.save_pretrained(folder)
     environment = {**os.environ, "HF_HOME": str(folder.parent / "cache"), "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -86,7 +86,7 @@ def test_a_sentence_transformer_has_the_models_embeddings(opened):
 
 
 def test_a_sentence_transformer_reads_and_returns_as_much_as_the_model(opened):
-    assert opened[1]["limit"] == 16
+    assert opened[1]["limit"] == 12
     assert opened[1]["size"] == 16
 
 

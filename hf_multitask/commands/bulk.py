@@ -1,5 +1,6 @@
 """A file of texts to a file with their answers: in parts, on one process or several, as often interrupted as may be."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -79,16 +80,14 @@ def answer_file(bulk: Bulk) -> None:
     use_all_cores(state)
     parts = Parts(bulk.output)
     identity = _identity(bulk)
-    if parts.check(identity):
-        if state.is_main_process:
-            parts.clear()
-            print(f"{bulk.output} is complete")
-    elif state.is_main_process:
-        with parts.claimed(identity):
+    is_done = parts.check(identity)
+    state.wait_for_everyone()  # nothing changes before all have looked
+    with parts.claimed(identity) if state.is_main_process and not is_done else contextlib.nullcontext():
+        state.wait_for_everyone()
+        if not is_done:
             _work(bulk, found, parts, state)
-            _join(bulk, found, parts)
-    else:
-        _work(bulk, found, parts, state)
+        if state.is_main_process:
+            _finish(bulk, found, parts, is_done)
     if state.num_processes > 1:
         let_threads_end()
         state.destroy_process_group()
@@ -132,7 +131,12 @@ def _answer_part(bulk: Bulk, found: Survey, parts: Parts, index: int, chunk: Any
     parts.write(parts.path(index), lambda file: write_part(file, kind, chunk, answers, columns, schema))
 
 
-def _join(bulk: Bulk, found: Survey, parts: Parts) -> None:
+def _finish(bulk: Bulk, found: Survey, parts: Parts, is_done: bool) -> None:
+    """Join the parts, or remove what a command that was killed behind its last step has left; and say so."""
+    if is_done:
+        parts.clear()
+        print(f"{bulk.output} is complete")
+        return
     columns, schema = _layout(bulk, found)
     paths = [parts.path(index) for index in range(-(-found.rows // bulk.part_rows))]
     parts.finish(lambda file: join_parts(file, output_format(bulk.output), paths, columns, schema))

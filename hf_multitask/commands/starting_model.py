@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ..backbones import resolve_backbone
 from ..modeling.configuration_multitask import MultiTaskConfig
@@ -14,6 +13,7 @@ from ..modeling.reading import UNLIMITED
 from ..modeling.sentence_transformers_layout import read_layout
 from ..modeling.task import Task
 from ..modeling.tokenizer_source import load_tokenizer
+from ..opening import read_config
 from ..settings.run_settings import RunSettings
 
 MAX_LENGTH = 128
@@ -91,20 +91,6 @@ def _earlier_config(source: str) -> MultiTaskConfig:
         ValueError: There is none, or it is that of something else.
     """
     try:
-        found = PretrainedConfig.get_config_dict(source)[0]
+        return read_config(source)
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"from_checkpoint must be a local folder or a Hub id, found no model at {source!r}: {error} Correct it."
-        ) from error
-    if (Path(source) / "adapter_config.json").exists():
-        raise ValueError(
-            f"from_checkpoint must hold a whole model, found adapters alone in {source}. Merge them into the model, "
-            "and save that."
-        )
-    if found.get("model_type") != MultiTaskConfig.model_type:
-        raise ValueError(
-            f"from_checkpoint must be a multi-task model, found one of model_type {found.get('model_type')!r} at "
-            f"{source!r}. Give it as the backbone."
-        )
-    config: MultiTaskConfig = MultiTaskConfig.from_pretrained(source)
-    return config
+        raise ValueError(f"from_checkpoint must be a trained multi-task model. {error}") from error

@@ -11,6 +11,7 @@ from .formats import input_format
 from .reading import Chunk, column_of, read_chunks, read_schema
 
 CHUNK = 4096
+"""Rows that are held at a time."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ Scored: TypeAlias = dict[str, Any]
 
 def check_top_k(top_k: int | None) -> None:
     """Raise unless `top_k` is a number of labels to tell, or `None` for all of them."""
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, or None for all labels, found {top_k}. Use None.")
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+        raise ValueError(f"top_k must be at least 1, or None for all labels, found {top_k!r}. Use None.")
 
 
 def answer_texts(

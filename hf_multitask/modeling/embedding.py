@@ -1,6 +1,6 @@
 """From texts to their embeddings, in numpy."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from .batching import in_batches
 from .decoding import unit_vectors
 from .notices import Notices
 from .reading import Reading, cut_places, tokenize
-from .texts import Text
+from .texts import Text, check_no_table
 
 
 def prompt_of(config: Any, prompt_name: str | None) -> str:
@@ -33,7 +33,7 @@ def encode(
     embed: Callable[[Any], NDArray[np.float32]],
     tokenizer: Any,
     config: Any,
-    texts: Sequence[str],
+    texts: Iterable[str],
     *,
     tensors: str,
     batch_size: int,
@@ -61,6 +61,8 @@ def encode(
     Raises:
         ValueError: One of `texts` is no string.
     """
+    check_no_table(texts)
+    texts = list(texts)
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:
         raise ValueError(f"A text to embed must be a string, found {wrong[0]!r}. Pass a string or a list of strings.")

@@ -110,7 +110,8 @@ class MultiTaskModel(TextModel):
         hub_kwargs = {key: kwargs[key] for key in HUB_KEYS if key in kwargs}
         layout = read_layout(name_or_path, pooling, **hub_kwargs)
         if layout.subfolder:
-            hub_kwargs["subfolder"] = kwargs["subfolder"] = layout.subfolder
+            folders = [folder for folder in (kwargs.get("subfolder"), layout.subfolder) if folder]
+            hub_kwargs["subfolder"] = kwargs["subfolder"] = "/".join(folders)
         text_config = PretrainedConfig.get_config_dict(name_or_path, **hub_kwargs)[0]
         ours: Any = {"tasks": tasks, **layout.for_config()}
         probe = MultiTaskConfig(text_config=text_config, **ours)  # before a long download

@@ -13,7 +13,7 @@ from .inference import evaluating
 from .notices import Notices
 from .reading import Reading, read
 from .task import Task, choose_tasks
-from .texts import Text, as_text
+from .texts import Text, as_text, check_no_table
 
 
 class MultiTaskPipeline(Pipeline):
@@ -55,6 +55,9 @@ class MultiTaskPipeline(Pipeline):
         """
         if isinstance(inputs, list) and not inputs:
             return []
+        if isinstance(inputs, tuple) and not inputs:
+            raise ValueError("A text must be a string, found (). Write 'A text.' or ('A text.', 'Another.').")
+        check_no_table(inputs)
         is_one = isinstance(inputs, str | Mapping | tuple)
         if isinstance(inputs, Dataset) and not isinstance(inputs, Iterable):  # of torch, which knows its end by length
             rows: Any = inputs

@@ -76,8 +76,13 @@ def read_layout(name_or_path: str, pooling: str | None = None, **hub_kwargs: Any
     modules = _read(name_or_path, "modules.json", **hub_kwargs)
     if modules is None or any(module["type"] == OURS for module in modules):
         return Layout(pooling=pooling or "mean")
-    paths = {module["type"].rpartition(".")[2]: module["path"] for module in modules}
+    paths = {_kind(module["type"]): module["path"] for module in modules}
     others = sorted(set(paths) - {"Transformer", "Pooling", "Normalize"})
+    subfolder = paths.get("Transformer", "")
+    folder = f"{subfolder}/" if subfolder else ""
+    reading = _read(name_or_path, *(folder + file for file in ENCODER_FILES), **hub_kwargs) or {}
+    if reading.get("do_lower_case"):
+        others.append("lower case")
     pooling_files = [f"{paths['Pooling']}/config.json"] if "Pooling" in paths else []
     theirs, found = _pooling(_read(name_or_path, *pooling_files, **hub_kwargs) or {})
     if pooling is None and (others or found is None):
@@ -87,9 +92,6 @@ def read_layout(name_or_path: str, pooling: str | None = None, **hub_kwargs: Any
         )
     if pooling is not None and (others or found != pooling):
         logger.info("%s has the pooling %s, used is %s", name_or_path, ", ".join([theirs, *others]), pooling)
-    subfolder = paths.get("Transformer", "")
-    folder = f"{subfolder}/" if subfolder else ""
-    reading = _read(name_or_path, *(folder + file for file in ENCODER_FILES), **hub_kwargs) or {}
     tokenizing = _read(name_or_path, f"{folder}tokenizer_config.json", **hub_kwargs) or {}
     max_length = reading.get("max_seq_length") or tokenizing.get("model_max_length", UNLIMITED)
     prompting = _read(name_or_path, "config_sentence_transformers.json", **hub_kwargs) or {}
@@ -117,6 +119,11 @@ def write_layout(config: Any, folder: Path) -> None:
     }
     for name, values in (("modules.json", entries), ("config_sentence_transformers.json", prompting)):
         (folder / name).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _kind(module: str) -> str:
+    """The class of one of their own modules; of somebody else's, with its place."""
+    return module.rpartition(".")[2] if module.startswith("sentence_transformers.") else module
 
 
 def _pooling(config: dict[str, Any]) -> tuple[str, str | None]:

@@ -122,14 +122,23 @@ class TextModel(HubModel):
 
         The weights keep this model's own names: the default renames those of some backbones (nomic_bert, gte,
         jina_embeddings_v3) to the names of their first release, which the Trainer then cannot resume from.
+
+        Raises:
+            ValueError: Other weights than the model's own are to be pushed.
         """
         kwargs.setdefault("save_original_format", False)
         push = kwargs.pop("push_to_hub", False)
+        alone = [key for key in ("state_dict", "variant") if kwargs.get(key) is not None]
+        if push and alone:
+            raise ValueError(
+                f"push_to_hub=True must stand without {' and '.join(alone)}: the model's own weights are pushed. Save "
+                "them, and upload the folder: hf upload REPO FOLDER."
+            )
         super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
         if not is_main_process:
             return
         save_companions(self, Path(save_directory))
         if push:  # from there the upload would begin before all is saved
-            keys = ("commit_message", "private", "token", "create_pr", "revision")
+            keys = ("commit_message", "private", "token", "create_pr", "revision", "max_shard_size", "tags")
             options = {key: kwargs[key] for key in keys if key in kwargs}
             self.push_to_hub(kwargs.get("repo_id", Path(save_directory).name), **options)

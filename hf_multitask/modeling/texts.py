@@ -7,6 +7,19 @@ Text: TypeAlias = tuple[str, ...]
 """One string, or two of a pair."""
 
 
+def check_no_table(texts: Any) -> None:
+    """Raise where texts are a table of pandas, polars or Arrow, which would be read as the names of its columns.
+
+    Raises:
+        ValueError: They are.
+    """
+    if hasattr(texts, "columns") or (hasattr(texts, "column_names") and not hasattr(texts, "features")):
+        raise ValueError(
+            f"Texts must be a list or a column of them, found a {type(texts).__name__}. Pass one column, or its "
+            "rows as mappings with 'text' and maybe 'text_pair'."
+        )
+
+
 def as_text(value: Any) -> Text:
     """The text or pair that a user means.
 

@@ -12,7 +12,7 @@ from ..data.mixing import Mixture
 from ..evaluation.metric import Metric
 from ..evaluation.registry import metrics_of
 from ..modeling.task import Task
-from ..publishing.run_record import ReportedMetric, RunRecord
+from ..publishing.run_record import UNKNOWN, ReportedMetric, RunRecord
 
 TOLD_ARGUMENTS = (
     "num_train_epochs",
@@ -35,6 +35,7 @@ def describe_trainer(trainer: Any) -> RunRecord:
     """The record of a run of which no more is known than its Trainer does: no counts of labels, no names of files."""
     config = trainer.model.config
     text_config = config.text_config
+    backbone = text_config._name_or_path  # empty where it was built in code
     limits = (
         getattr(trainer.processing_class, "model_max_length", None),
         getattr(text_config, "max_position_embeddings", None),
@@ -46,19 +47,23 @@ def describe_trainer(trainer: Any) -> RunRecord:
     groups = trainer.optimizer.param_groups if trainer.optimizer is not None else []
     return RunRecord(
         name=(trainer.hub_model_id or Path(trainer.args.output_dir).resolve().name).rpartition("/")[2],
-        base_model=published_name(text_config._name_or_path) if text_config._name_or_path else text_config.model_type,
+        base_model=published_name(backbone) if backbone else text_config.model_type,
+        base_model_on_hub=bool(backbone) and not Path(backbone).exists(),
         pooling=config.pooling,
         max_length=min((limit for limit in limits if limit), default=0),
         tasks=config.tasks,
         metrics={task.name: reported_metrics(task) for task in config.tasks},
         label_counts={},
         sizes={name: {"train": count} for name, count in rows.items()},
-        sources=dict.fromkeys(rows or [DATA], "unknown"),
+        sources=dict.fromkeys(rows or [DATA], UNKNOWN),
         groups=[
             (group["name"], sum(p.numel() for p in group["params"]), group["initial_lr"], group["weight_decay"])
             for group in groups
             if {"name", "initial_lr"} <= set(group)
         ],
+        embedding_size=config.hidden_size,
+        parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
+        chosen_by=(trainer.args.metric_for_best_model or "") if trainer.args.load_best_model_at_end else "",
         arguments=told_arguments(trainer),
     )
 
@@ -78,6 +83,7 @@ def record_so_far(record: RunRecord, trainer: Any) -> RunRecord:
         results=results,
         log_history=state.log_history,
         unfinished=unfinished,
+        chosen_by="" if unfinished else record.chosen_by,
         adapters=hasattr(trainer.model, "peft_config"),
     )
 
