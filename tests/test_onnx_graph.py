@@ -5,7 +5,8 @@ import onnx
 import pytest
 import torch
 from architectures import token_ids
-from exports import KINDS, every_kind, tiny, torch_arrays
+from conftest import tiny_bert
+from exports import KINDS, every_kind, tiny, torch_arrays, with_tokenizer
 
 from hf_multitask.exporting.graph import export_graph, graph_inputs
 from hf_multitask.modeling.onnx_graph import OnnxGraph
@@ -76,7 +77,13 @@ def test_a_graph_answers_the_chosen_tasks_alone_and_computes_no_more_than_is_ask
     export_graph(model, [model.config.task(name) for name in ("mood", "alike")], path)
     graph = OnnxGraph(str(path))
     assert graph.outputs == ["sentence_embedding", "logits_mood"]
-    assert list(graph.run(token_ids(3), ["logits_mood"])) == ["logits_mood"]
+    assert list(graph.run({"input_ids": [[4, 5]], "attention_mask": [[1, 1]]}, ["logits_mood"])) == ["logits_mood"]
+
+
+def test_a_task_may_have_any_name(tmp_path):
+    name = "top ic/1: \u00e9"
+    model = with_tokenizer(tiny_bert(tasks=[{"name": name, "labels": ["a", "b"]}]))
+    assert graph_of(model, tmp_path / "model.onnx").outputs == ["sentence_embedding", f"logits_{name}"]
 
 
 def test_a_graph_tells_nothing_of_the_machine_it_was_made_on(tmp_path):

@@ -24,14 +24,16 @@ def quantize_int8(source: Path, target: Path, in_float: Iterable[str] = ()) -> N
         target: The file to write.
         in_float: Names of further nodes to leave as they are.
     """
-    heads = [node.name for node in _graph(source).node if node.name.startswith(HEADS)]
+    model = onnx.load(source)
+    del model.graph.value_info[:]  # shapes of weights, which onnxruntime 1.23 transposes and then finds wrong
+    heads = [node.name for node in model.graph.node if node.name.startswith(HEADS)]
     heads += [f"{name}_MatMul" for name in heads]  # what the quantiser makes of a Gemm before it looks at names
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # it recommends, on the root logger, a pre-processing that the exporter has done
     try:
         quantize_dynamic(
-            source,
+            model,
             target,
             per_channel=True,
             reduce_range=True,
@@ -49,7 +51,7 @@ def narrowing_layers(path: Path) -> list[str]:
     In a transformer these are the second ones of the feed-forward blocks. What they read has passed an activation
     function and has a few values far above all others, so that steps of one 255th of the range are coarse for the rest.
     """
-    graph = _graph(path)
+    graph = onnx.load(path, load_external_data=False).graph
     shapes = {weight.name: list(weight.dims) for weight in graph.initializer}
     layers = [(node.name, shapes.get(node.input[1], [])) for node in graph.node if node.op_type == "MatMul"]
     return [
@@ -57,7 +59,3 @@ def narrowing_layers(path: Path) -> list[str]:
         for name, shape in layers
         if len(shape) == 2 and shape[0] > shape[1] and not name.startswith(HEADS)  # those are never quantised
     ]
-
-
-def _graph(path: Path) -> onnx.GraphProto:
-    return onnx.load(path, load_external_data=False).graph
