@@ -86,7 +86,7 @@ def test_scores_are_those_of_the_results_or_else_of_the_card(folder, capsys):
     run = record()
     (folder / "README.md").write_text(render_model_card(run), encoding="utf-8")
     told = told_of(folder, capsys)
-    [card] = [line for line in told.splitlines() if re.match(r"\| topic +\| +test \| +Macro F1", line)]
+    [card] = [line for line in told.splitlines() if re.match(r"\| topic +\| test +\| Macro F1", line)]
     assert str(run.results["test"]["test_topic_f1_macro"]) in card
     assert "base model:     someone/some-bert" in told
     (folder / "test_results.json").write_text(json.dumps(run.results["test"]))
