@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import AutoConfig, AutoModel
 
 from .modeling.configuration_multitask import MultiTaskConfig
-from .modeling.modeling_multitask import MultiTaskModel, MultiTaskOutput
+from .modeling.modeling_multitask import MultiTaskModel
+from .modeling.outputs import MultiTaskOutput
 from .modeling.task import Head, Task
 
 if TYPE_CHECKING:

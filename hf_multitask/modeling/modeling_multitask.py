@@ -4,7 +4,6 @@ Letters of the shapes: B texts, L tokens (padding included), D hidden size, C ou
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,45 +11,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
-from transformers.utils.generic import ModelOutput
 
 from .backbone import auto_class, freeze_unused_modules, readable_tokens
 from .configuration_multitask import MultiTaskConfig
 from .decoding import decide, probabilities
+from .encoder import Encoded, encode_texts
 from .heads import build_head
 from .losses import check_labels, task_losses, total_loss
-from .pairs import pair_logits, stack_texts
-from .pooling import pool
+from .outputs import MultiTaskOutput
+from .pairs import pair_logits
 from .sentence_transformers_layout import read_layout
 from .task import Task, parse_tasks
 from .text_model import TextModel
 from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 
-@dataclass
-class MultiTaskOutput(ModelOutput):
-    """What a [`MultiTaskModel`] returns.
-
-    Args:
-        loss: Weighted sum of `losses`, 0-d float32; 0 without a graph where no row is labelled. With `labels` only.
-        logits: Per task, (B, C), or (B, L, C) of a token classification: scores before the softmax or sigmoid, for a
-            regression values in the user's units, for a similarity cosines (NaN where a text has no partner).
-        losses: Per task with targets, its mean loss, 0-d float32, without its weight. With `labels` only.
-        sentence_embedding: (B, D).
-        hidden_states: The backbone's, each (B, L, D), when asked for.
-        attentions: The backbone's, each (B, heads, L, L), when asked for.
-    """
-
-    loss: Tensor | None = None
-    logits: dict[str, Tensor] | None = None
-    losses: dict[str, Tensor] | None = None
-    sentence_embedding: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-
-
 class MultiTaskModel(TextModel):
     """One encoder, one sentence embedding, one head per task.
+
+    A training loop that must see or change the gradient of each task apart sets `fan_out`: from what the encoder made
+    of a labelled batch to the view of it, per task, that the task's head reads.
 
     Args:
         config: The model's configuration.
@@ -78,6 +58,7 @@ class MultiTaskModel(TextModel):
         self.heads = nn.ModuleDict(
             {task.name: build_head(task, config.hidden_size) for task in config.tasks if task.has_head}
         )
+        self.fan_out: Callable[[Encoded], Mapping[str, Tensor]] | None = None
         self.post_init()
         freeze_unused_modules(self.backbone)
 
@@ -169,8 +150,6 @@ class MultiTaskModel(TextModel):
         Raises:
             ValueError: `labels` is no mapping, or names a task the model does not have.
         """
-        encoded: Any = {}
-        hidden_BLD = second_SD = None
         if sentence_embedding is None:
             inputs = {
                 "input_ids": input_ids,
@@ -180,17 +159,20 @@ class MultiTaskModel(TextModel):
                 "inputs_embeds": inputs_embeds,
             }
             pairs = {"input_ids": pair_input_ids, "attention_mask": pair_attention_mask}
-            encoded, hidden_BLD, mask_BL = self._encode(inputs, pairs, output_hidden_states, output_attentions)
-            sentence_embedding = pool(hidden_BLD, mask_BL, self.config.pooling)
+            wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+            encoded = encode_texts(self.backbone, self.config, inputs, pairs, **wanted)
             # Mamba returns float32 from bfloat16 weights.
-            sentence_embedding = sentence_embedding.to(next(self.heads.parameters(), sentence_embedding).dtype)
-            if pair_input_ids is not None:
-                count = len(sentence_embedding) - len(pair_input_ids)
-                if pair_rows is None:
-                    pair_rows = torch.arange(len(pair_input_ids), device=pair_input_ids.device)
-                hidden_BLD = hidden_BLD[:count, : None if input_ids is None else input_ids.shape[1]]
-                sentence_embedding, second_SD = sentence_embedding[:count], sentence_embedding[count:]
-        logits = self._logits(hidden_BLD, sentence_embedding, second_SD, pair_rows)
+            dtype = next(self.heads.parameters(), encoded.embedding).dtype
+            encoded = encoded._replace(embedding=encoded.embedding.to(dtype))
+        else:
+            encoded, pair_input_ids = Encoded(sentence_embedding), None
+        num_texts = len(encoded.embedding)
+        if pair_input_ids is not None:
+            num_texts -= len(pair_input_ids)
+            if pair_rows is None:
+                pair_rows = torch.arange(len(pair_input_ids), device=pair_input_ids.device)
+        views = self.fan_out(encoded) if self.fan_out is not None and labels is not None else {}
+        logits = self._logits(encoded, num_texts, pair_rows, views)
 
         loss, losses = None, None
         if labels is not None:
@@ -198,55 +180,34 @@ class MultiTaskModel(TextModel):
             losses = task_losses(self.config.tasks, logits, labels, num_items_in_batch, teacher_logits)
             loss = total_loss(self.config.tasks, losses)
             if loss is None:
-                loss = torch.zeros((), device=sentence_embedding.device)
+                loss = torch.zeros((), device=encoded.embedding.device)
         output = MultiTaskOutput(
             loss=loss,
             logits=logits,
             losses=losses,
-            sentence_embedding=sentence_embedding,
-            hidden_states=encoded.get("hidden_states"),
-            attentions=encoded.get("attentions"),
+            sentence_embedding=encoded.embedding[:num_texts],
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
         )
         return output.to_tuple() if return_dict is False else output
 
-    def _encode(
-        self, inputs: dict[str, Any], pairs: dict[str, Any], output_hidden_states: Any, output_attentions: Any
-    ) -> tuple[Any, Tensor, Tensor]:
-        """The backbone's output, its last hidden state (B + S, L, D) and the mask (B + S, L), in one call."""
-        present = {name: value for name, value in inputs.items() if value is not None}
-        if pairs["input_ids"] is not None:
-            if "input_ids" not in present or "position_ids" in present:
-                raise ValueError(
-                    "pair_input_ids need input_ids beside them and no position_ids, found otherwise. Pass token ids."
-                )
-            for texts in (present, pairs):
-                if texts.get("attention_mask") is None:
-                    texts["attention_mask"] = torch.ones_like(texts["input_ids"])
-            present = stack_texts(present, pairs, self.config.text_config.pad_token_id or 0)
-        options = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
-        options = {name: value for name, value in options.items() if value is not None}
-        if hasattr(self.config.text_config, "use_cache"):
-            options["use_cache"] = False  # a decoder would build a key/value cache that nothing reads
-        encoded = self.backbone(**present, **options, return_dict=True)
-        hidden_BLD = encoded.last_hidden_state
-        mask_BL = present.get("attention_mask")
-        if mask_BL is None:
-            mask_BL = torch.ones(hidden_BLD.shape[:2], device=hidden_BLD.device)
-        return encoded, hidden_BLD, mask_BL
-
     def _logits(
-        self, hidden_BLD: Tensor | None, embedding_BD: Tensor, second_SD: Tensor | None, pair_rows: Tensor | None
+        self, encoded: Encoded, num_texts: int, pair_rows: Tensor | None, views: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """Per task, its logits from what it reads; without tokens, for the tasks that read the embedding alone."""
         logits = {}
         for task in self.config.tasks:
-            if not task.has_head:
-                if hidden_BLD is not None:
-                    logits[task.name] = pair_logits(embedding_BD, second_SD, pair_rows)
-            elif not task.reads_tokens:
-                logits[task.name] = self.heads[task.name](embedding_BD)
-            elif hidden_BLD is not None:
-                logits[task.name] = self.heads[task.name](hidden_BLD.to(embedding_BD.dtype))
+            if task.reads_tokens:
+                if encoded.hidden is not None:
+                    tokens_BLD = views.get(task.name, encoded.hidden)
+                    logits[task.name] = self.heads[task.name](tokens_BLD.to(encoded.embedding.dtype))
+                continue
+            embedding_ED = views.get(task.name, encoded.embedding)
+            first_BD, second_SD = embedding_ED[:num_texts], embedding_ED[num_texts:]
+            if task.has_head:
+                logits[task.name] = self.heads[task.name](first_BD)
+            elif encoded.hidden is not None:
+                logits[task.name] = pair_logits(first_BD, second_SD, pair_rows)
         return logits
 
     def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:

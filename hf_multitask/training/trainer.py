@@ -7,16 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers.trainer_optimizer import is_optimizer_factory
-from transformers.trainer_utils import EvalLoopOutput
 
 from ..data.collation import MultiTaskCollator
-from ..evaluation.calibration import Calibration, calibrate
-from ..evaluation.metrics import MultiTaskMetrics, evaluation_losses
+from ..evaluation.metrics import MultiTaskMetrics
 from ..evaluation.overall import direction
 from ..modeling.backbone import freeze_unused_modules
 from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
 from .counting import count_targets
+from .evaluating_trainer import EvaluatingTrainer
 from .finite import check_finite
 from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
 from .frozen import reads_only_embeddings
@@ -24,13 +23,12 @@ from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
 from .loading import as_mixture, begin_epoch, embedded, train_loader, train_order
 from .loss_log import TaskLossLog
 from .progress import load_progress, save_progress
-from .saving_trainer import SavingTrainer
 from .stopping_rules import early_stopping, task_stopping
 
 logger = logging.getLogger(__name__)
 
 
-class MultiTaskTrainer(SavingTrainer):
+class MultiTaskTrainer(EvaluatingTrainer):
     """Trains a [`MultiTaskModel`].
 
     - Every task's loss is its mean over the labelled rows of the *whole effective batch*: all micro-batches of an
@@ -205,31 +203,6 @@ class MultiTaskTrainer(SavingTrainer):
             logs |= {f"loss/{name}": loss for name, loss in self._losses.means(self._sum_over_processes).items()}
             logs |= {f"lr/{name}": rate for name, rate in self._group_rates.items()}
         super().log(logs, start_time)
-
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """As [`Trainer.evaluation_loop`], with exact losses in place of means of batch means."""
-        output: EvalLoopOutput = super().evaluation_loop(*args, **kwargs)
-        prefix = kwargs.get("metric_key_prefix", "eval")
-        predictions: Any = output.predictions
-        label_ids: Any = output.label_ids
-        if isinstance(predictions, Mapping) and isinstance(label_ids, Mapping):
-            losses = evaluation_losses(self.model.config.tasks, predictions, label_ids)
-            exact = {f"{prefix}_{name}": loss for name, loss in losses.items()}
-            return output._replace(metrics=(output.metrics or {}) | exact)
-        return output
-
-    def calibrate(self, dataset: Any) -> dict[str, Calibration]:
-        """Fit each task's temperature, and thresholds, on `dataset`, a validation split; per task, what that changed.
-
-        They go into the model's configuration, and so into its checkpoints, and from now on into its metrics.
-        """
-        prediction = self.predict(dataset)
-        label_ids: Any = prediction.label_ids
-        predictions: Any = prediction.predictions
-        self.model.config.tasks, records = calibrate(self.model.config.tasks, predictions, label_ids)
-        if isinstance(self.compute_metrics, MultiTaskMetrics):
-            self.compute_metrics = MultiTaskMetrics(self.model.config.tasks)
-        return records
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """The micro-batches of one effective batch and, per task that has any, its labelled rows over all processes."""

@@ -1,0 +1,1 @@
+"""The gradient of each task: seen, compared and combined."""

@@ -1,0 +1,39 @@
+"""What a Trainer measures: exact losses, every task's metrics, calibration."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers.trainer_utils import EvalLoopOutput
+
+from ..evaluation.calibration import Calibration, calibrate
+from ..evaluation.metrics import MultiTaskMetrics, evaluation_losses
+from .saving_trainer import SavingTrainer
+
+
+class EvaluatingTrainer(SavingTrainer):
+    """As [`Trainer`], but evaluation losses are exact means over a split's labelled rows, not means of batch means."""
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """As [`Trainer.evaluation_loop`], with exact losses in place of means of batch means."""
+        output: EvalLoopOutput = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        predictions: Any = output.predictions
+        label_ids: Any = output.label_ids
+        if isinstance(predictions, Mapping) and isinstance(label_ids, Mapping):
+            losses = evaluation_losses(self.model.config.tasks, predictions, label_ids)
+            exact = {f"{prefix}_{name}": loss for name, loss in losses.items()}
+            return output._replace(metrics=(output.metrics or {}) | exact)
+        return output
+
+    def calibrate(self, dataset: Any) -> dict[str, Calibration]:
+        """Fit each task's temperature, and thresholds, on `dataset`, a validation split; per task, what that changed.
+
+        They go into the model's configuration, and so into its checkpoints, and from now on into its metrics.
+        """
+        prediction = self.predict(dataset)
+        label_ids: Any = prediction.label_ids
+        predictions: Any = prediction.predictions
+        self.model.config.tasks, records = calibrate(self.model.config.tasks, predictions, label_ids)
+        if isinstance(self.compute_metrics, MultiTaskMetrics):
+            self.compute_metrics = MultiTaskMetrics(self.model.config.tasks)
+        return records
