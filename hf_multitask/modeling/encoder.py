@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .packing import PACKED_ATTENTION, Packing, packing_of
 from .pairs import stack_texts
 from .pooling import pool
 
@@ -59,8 +60,15 @@ def encode_texts(
     options = {name: value for name, value in outputs.items() if value is not None}
     if hasattr(config.text_config, "use_cache"):
         options["use_cache"] = False  # a decoder would build a key/value cache that nothing reads
-    encoded = backbone(**present, **options, return_dict=True)
-    hidden_ELD = encoded.last_hidden_state
+    packing = _packing(config.text_config, present, outputs)
+    if packing is None:
+        encoded = backbone(**present, **options, return_dict=True)
+        hidden_ELD = encoded.last_hidden_state
+    else:
+        tokens = {name: packing.pack(present[name]) for name in present.keys() - {"attention_mask"}}
+        where = {"position_ids": packing.positions[None], "packing": packing}
+        encoded = backbone(**tokens, **where, **options, return_dict=True)
+        hidden_ELD = packing.unpack(encoded.last_hidden_state[0], present["input_ids"].shape)
     mask_EL = present.get("attention_mask")
     if mask_EL is None:
         mask_EL = torch.ones(hidden_ELD.shape[:2], device=hidden_ELD.device)
@@ -71,3 +79,18 @@ def encode_texts(
         encoded.get("hidden_states"),
         encoded.get("attentions"),
     )
+
+
+def _packing(text_config: Any, present: Mapping[str, Tensor], outputs: Mapping[str, Any]) -> Packing | None:
+    """How the batch is packed; `None` where it is not: by another attention, or where what is asked for is padded."""
+    mask_EL = present.get("attention_mask")
+    if (
+        text_config._attn_implementation != PACKED_ATTENTION
+        or mask_EL is None
+        or mask_EL.ndim != 2
+        or not {"input_ids", "attention_mask", "token_type_ids"} >= present.keys()
+        or any(outputs.values())
+        or torch.compiler.is_compiling()
+    ):
+        return None
+    return packing_of(mask_EL, present["input_ids"], text_config.model_type, text_config.pad_token_id)

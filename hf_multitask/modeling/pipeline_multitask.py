@@ -9,8 +9,9 @@ from transformers import Pipeline
 
 from .answers import answer_texts, check_top_k
 from .batching import in_batches
-from .inference import evaluating
+from .inference import serving
 from .notices import Notices
+from .performance import check_performance
 from .reading import Reading, read
 from .task import Task, choose_tasks
 from .texts import Text, as_text, check_no_table
@@ -34,6 +35,8 @@ class MultiTaskPipeline(Pipeline):
         tasks: Names of the tasks to answer, here or in a call; all by default.
         top_k: How many labels to tell, here or in a call: 1 tells what was decided, `None` tells all labels.
         batch_size: Texts of a batch, here or in a call. Texts of similar length are read together.
+        performance: `exact` computes as fast as float32 allows, `auto` in bfloat16 where that is faster here, `off` as
+            torch does by default.
         **kwargs: Passed to [`Pipeline`].
     """
 
@@ -43,7 +46,11 @@ class MultiTaskPipeline(Pipeline):
     _load_feature_extractor: Any = False
     tokenizer: Any
 
-    def __init__(self, model: Any, tokenizer: Any = None, batch_size: int = 32, **kwargs: Any) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any = None, batch_size: int = 32, performance: str = "exact", **kwargs: Any
+    ) -> None:
+        check_performance(performance)
+        self.performance = performance
         tokenizer = model.tokenizer if tokenizer is None else tokenizer
         super().__init__(model=model, tokenizer=tokenizer, batch_size=batch_size, **kwargs)
 
@@ -117,7 +124,7 @@ class MultiTaskPipeline(Pipeline):
         def answer(batch: list[Text]) -> list[dict[str, Any]]:
             inputs = self.preprocess(batch, **preprocess_params)
             notices.add(inputs["reading"])
-            with evaluating(self.model):
+            with serving(self.model, self.performance):
                 outputs = self.forward(inputs, **forward_params)
             return self.postprocess(outputs, **params)
 

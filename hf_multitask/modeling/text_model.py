@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from transformers import PretrainedConfig
 from .companions import save_companions
 from .embedding import encode, prompt_of
 from .hub import HubModel
-from .inference import evaluating
+from .inference import serving
+from .performance import check_performance
 from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class TextModel(HubModel):
         show_progress_bar: bool = False,
         truncate_dim: int | None = None,
         prompt_name: str | None = None,
+        performance: str = "exact",
     ) -> NDArray[np.float32]:
         """The sentence embeddings of texts, (N, D) float32, or (D,) of a single string.
 
@@ -58,12 +61,15 @@ class TextModel(HubModel):
             show_progress_bar: Whether to show one.
             truncate_dim: Keep so many of the D numbers; for encoders trained for it (Kusupati et al. 2022).
             prompt_name: The prompt, of the configuration's, to put before each text; by default its default one.
+            performance: `exact` computes as fast as float32 allows, `auto` in bfloat16 where that is faster here (a
+                cosine of about 0.9999 to the exact embedding), `off` as torch does by default.
 
         Raises:
             ValueError: There is no such prompt, a text is no string, or the model knows no tokenizer.
         """
+        check_performance(performance)
         vectors = encode(
-            self._embed,
+            partial(self._embed, performance=performance),
             self.tokenizer,
             self.config,
             [texts] if isinstance(texts, str) else texts,
@@ -76,9 +82,9 @@ class TextModel(HubModel):
         )
         return vectors[0] if isinstance(texts, str) else vectors
 
-    def _embed(self, encoded: Any) -> NDArray[np.float32]:
+    def _embed(self, encoded: Any, performance: str) -> NDArray[np.float32]:
         """The embeddings of a tokenised batch, (B, D)."""
-        with evaluating(self):
+        with serving(self, performance):
             embedding = self(**encoded.to(self.device)).sentence_embedding
         vectors: NDArray[np.float32] = embedding.float().cpu().numpy()
         return vectors

@@ -5,11 +5,17 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames, ParallelMode
 
+from ..modeling.performance import choose
+
 OPTIMIZERS_WITH_OWN_GROUPS = ("galore", "apollo", "lomo", "adalomo")
 """First words of the `optim` names that arrange the parameters by themselves."""
+
+PACKING = ("auto", "on", "off")
+"""Whether batches are read without padding."""
 
 
 @dataclass
@@ -28,6 +34,10 @@ class MultiTaskTrainingArguments(TrainingArguments):
             `average` by default then; the best checkpoint is loaded in the end.
         task_patience: Take a task out of the loss after so many evaluations without a better primary metric, and give
             its head the weights of its best evaluation.
+        performance: `exact` computes as fast as float32 allows on this machine, which is measured; `auto` in bfloat16
+            too where that is faster (and TF32 on CUDA); `off` as torch does by default. See [`choose`].
+        packing: Whether the encoder reads batches without their padding, which computes the same: `auto` where it can,
+            `on` or else an error, `off`.
 
     Raises:
         ValueError: An argument cannot be right for a multi-task model; the message says what to do instead.
@@ -51,6 +61,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
     task_patience: int | None = field(
         default=None, metadata={"help": "Stop a task after so many evaluations without an improvement of its own."}
     )
+    performance: str = field(
+        default="exact", metadata={"help": "exact: as fast as float32 allows; auto: bf16 too where it pays; off."}
+    )
+    packing: str = field(
+        default="auto", metadata={"help": "Whether batches are read without padding: auto, on or off."}
+    )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Must stay false: the rows' `targets` are no argument of `forward`."}
     )
@@ -68,6 +84,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "average"
         self.knows_direction = self.greater_is_better is not None
+        self._choose_performance()
         super().__post_init__()
         if self.device.type == "cpu":
             self.dataloader_pin_memory = False  # there is nothing to pin for, and torch warns at every epoch
@@ -77,6 +94,17 @@ class MultiTaskTrainingArguments(TrainingArguments):
     def __getstate__(self) -> dict[str, Any]:
         """The arguments without the token: `Trainer` pickles them into folders that it uploads."""
         return self.__dict__ | {"hub_token": None}
+
+    def _choose_performance(self) -> None:
+        """Before the precision is read: bfloat16 may be chosen here."""
+        has_accelerator = torch.accelerator.is_available() and not self.use_cpu
+        device_type = torch.accelerator.current_accelerator().type if has_accelerator else "cpu"  # type: ignore[union-attr]
+        self.choices = choose(self.performance, device_type)
+        if self.choices.bf16 and not self.bf16 and not self.fp16:
+            self.bf16 = True
+            self.use_cpu |= device_type == "cpu"  # else transformers looks for bfloat16 on a GPU
+        if self.packing not in PACKING:
+            raise ValueError(f"packing must be one of {list(PACKING)}, found {self.packing!r}. Choose one of these.")
 
     def _check_numbers(self) -> None:
         for name in ("learning_rate", "head_learning_rate", "embeddings_lr_scale"):

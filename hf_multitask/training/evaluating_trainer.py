@@ -7,15 +7,20 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from ..evaluation.calibration import Calibration, calibrate
 from ..evaluation.metrics import MultiTaskMetrics, evaluation_losses
+from .arguments import MultiTaskTrainingArguments
+from .computing import fast
 from .saving_trainer import SavingTrainer
 
 
 class EvaluatingTrainer(SavingTrainer):
     """As [`Trainer`], but evaluation losses are exact means over a split's labelled rows, not means of batch means."""
 
+    args: MultiTaskTrainingArguments
+
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """As [`Trainer.evaluation_loop`], with exact losses in place of means of batch means."""
-        output: EvalLoopOutput = super().evaluation_loop(*args, **kwargs)
+        with fast(self._plain_model(), self.args):
+            output: EvalLoopOutput = super().evaluation_loop(*args, **kwargs)
         prefix = kwargs.get("metric_key_prefix", "eval")
         predictions: Any = output.predictions
         label_ids: Any = output.label_ids

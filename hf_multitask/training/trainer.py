@@ -14,6 +14,7 @@ from ..evaluation.overall import direction
 from ..modeling.backbone import freeze_unused_modules
 from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
+from .computing import fast, packs
 from .counting import count_targets
 from .evaluating_trainer import EvaluatingTrainer
 from .finite import check_finite
@@ -103,6 +104,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         if self._stopping:
             self.add_callback(self._stopping)
         train_order(self.train_dataset, self.data_collator, args)  # for its checks, now and not when training starts
+        packs(self._plain_model(), self.args)  # for its checks, too
         self._tasks = [task.name for task in tasks]
         self._order: Any = None
         self._row_ids: list[str] | None = None
@@ -124,7 +126,8 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._losses.clear()
         texts = self.train_dataset, self.eval_dataset
         try:
-            return super().train(*args, **kwargs)
+            with fast(self._plain_model(), self.args):
+                return super().train(*args, **kwargs)
         finally:
             self.train_dataset, self.eval_dataset = texts
 

@@ -1,0 +1,187 @@
+"""How this machine computes fastest without computing something else: measured once, not assumed."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+PERFORMANCE = ("exact", "auto", "off")
+"""What may be chosen: what is as accurate as float32; also what rounds, where it is faster; nothing."""
+
+TOLERANCE = 1e-5
+"""Largest relative difference, in the Frobenius norm, between two ways to multiply float32 matrices."""
+
+GAIN = 1.1
+"""How many times faster a way must be to be chosen: below that it is noise."""
+
+
+REPEATS = 10
+"""How often each way is timed at most; the least counts."""
+
+BUDGET = 0.1
+"""Seconds after which a way is timed no more: a processor without bfloat16 takes long for it."""
+
+
+class Measured(NamedTuple):
+    """What a probe found, on matrices of the size of a short batch.
+
+    Args:
+        threads: On how many threads of the CPU.
+        matmul_gain: How many times faster oneDNN multiplies float32 matrices than what torch uses by default.
+        matmul_error: The relative difference of the two results.
+        bf16_gain: How many times faster bfloat16 matrices are multiplied than float32 ones, in the faster way.
+    """
+
+    threads: int
+    matmul_gain: float
+    matmul_error: float
+    bf16_gain: float
+
+
+class Choices(NamedTuple):
+    """What was chosen, and why.
+
+    Args:
+        onednn: Whether oneDNN multiplies float32 matrices.
+        bf16: Whether to compute in bfloat16, where it is not said otherwise.
+        tf32: Whether CUDA may round float32 matrices to TF32.
+        reasons: One line each, for the log.
+    """
+
+    onednn: bool = False
+    bf16: bool = False
+    tf32: bool = False
+    reasons: tuple[str, ...] = ()
+
+
+@contextmanager
+def onednn_matmul(wanted: bool = True) -> Iterator[None]:
+    """Multiply float32 matrices by oneDNN, which it may do with rounding: only where [`probe`] found no rounding.
+
+    torch takes MKL for float32 products, which does not use the AVX-512 units of AMD processors; oneDNN does. Allowing
+    it to round is torch's only way to choose it.
+    """
+    settings: Any = getattr(torch.backends.mkldnn, "matmul", None)  # torch 2.9 has it
+    if not wanted or settings is None or settings.fp32_precision != "none":  # or somebody chose already
+        yield
+        return
+    settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = "none"
+
+
+@lru_cache
+def probe(threads: int) -> Measured:
+    """What multiplying matrices costs on this CPU, in a fraction of a second; measured once per number of threads."""
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(256, 384, generator=generator)
+    right = torch.randn(384, 1536, generator=generator)
+    with torch.inference_mode():
+        plain, plain_seconds = _timed(lambda: left @ right)
+        with onednn_matmul():
+            other, other_seconds = _timed(lambda: left @ right)
+        halves = left.bfloat16(), right.bfloat16()
+        _, bf16_seconds = _timed(lambda: halves[0] @ halves[1])
+    error = float((other - plain).norm() / plain.norm())
+    fastest = min(plain_seconds, other_seconds) if error < TOLERANCE else plain_seconds
+    return Measured(threads, plain_seconds / other_seconds, error, fastest / bf16_seconds)
+
+
+def _timed(compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    """The result, and the least seconds it took: what else runs on the machine only adds to them."""
+    begin = time.perf_counter()
+    seconds: list[float] = []
+    result = compute()  # the first call also prepares
+    while len(seconds) < 2 or (len(seconds) < REPEATS and time.perf_counter() - begin < BUDGET):
+        start = time.perf_counter()
+        result = compute()
+        seconds.append(time.perf_counter() - start)
+    return result, min(seconds)
+
+
+@lru_cache
+def choose(performance: str, device_type: str) -> Choices:
+    """What to use on a device of this type, said once in the log.
+
+    Args:
+        performance: `exact`, `auto` or `off`.
+        device_type: torch's, such as "cpu" or "cuda".
+
+    Raises:
+        ValueError: `performance` is none of these.
+    """
+    check_performance(performance)
+    choices = Choices()
+    if performance != "off" and device_type == "cpu":
+        choices = _choose_cpu(performance, probe(torch.get_num_threads()))
+    elif performance == "auto" and device_type == "cuda":
+        choices = _choose_cuda()
+    for reason in choices.reasons:
+        logger.info("performance: %s, %s", performance, reason)
+    return choices
+
+
+def check_performance(performance: str) -> None:
+    """Raise unless it is one of `PERFORMANCE`.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if performance not in PERFORMANCE:
+        raise ValueError(f"performance must be one of {list(PERFORMANCE)}, found {performance!r}. Choose one of these.")
+
+
+def _choose_cpu(performance: str, measured: Measured) -> Choices:
+    accurate = measured.matmul_error < TOLERANCE
+    onednn = accurate and measured.matmul_gain >= GAIN
+    reasons = [
+        f"float32 products by {'oneDNN' if onednn else 'the default'}: oneDNN is {measured.matmul_gain:.2f}x as fast, "
+        f"relative difference {measured.matmul_error:.0e}"
+    ]
+    bf16 = performance == "auto" and measured.bf16_gain >= GAIN
+    if performance == "auto":
+        reasons.append(
+            f"{'bfloat16' if bf16 else 'float32'}: products in bfloat16 are {measured.bf16_gain:.2f}x as fast as in "
+            "float32"
+        )
+    return Choices(onednn, bf16, reasons=tuple(reasons))
+
+
+def _choose_cuda() -> Choices:
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return Choices(
+        bf16=bf16, tf32=True, reasons=(f"{'bfloat16' if bf16 else 'float32'}, and TF32 for float32 products",)
+    )
+
+
+@contextmanager
+def computing(choices: Choices, device_type: str, autocast: bool = False) -> Iterator[None]:
+    """Compute as chosen, and put torch's global switches back.
+
+    Args:
+        choices: What was chosen.
+        device_type: Of the device that computes.
+        autocast: Whether to bring about bfloat16 here; a Trainer does it by itself.
+    """
+    tf32: Any = torch.backends.cuda.matmul
+    before = tf32.fp32_precision if choices.tf32 else None
+    if choices.tf32:
+        tf32.fp32_precision = "tf32"
+    try:
+        with (
+            onednn_matmul(choices.onednn),
+            torch.autocast(device_type, torch.bfloat16, enabled=autocast and choices.bf16),
+        ):
+            yield
+    finally:
+        if choices.tf32:
+            tf32.fp32_precision = before
