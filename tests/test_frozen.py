@@ -29,8 +29,8 @@ def embedded(model, tokenizer, data, batch_size=4):
 def count_texts(model):
     """The list to which the number of texts of every call of the encoder will be added."""
     texts = []
-    model.backbone.register_forward_pre_hook(
-        lambda _module, _args, kwargs: texts.append(len(kwargs["input_ids"])), with_kwargs=True
+    model.register_forward_pre_hook(
+        lambda _module, _args, kwargs: texts.append(len(kwargs.get("input_ids", ()))), with_kwargs=True
     )
     return texts
 

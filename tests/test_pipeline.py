@@ -91,7 +91,7 @@ def test_answers_do_not_depend_on_the_size_of_the_batches(pipe):
 
 def test_a_batch_has_texts_of_similar_length_the_longest_first(pipe, kinds):
     shapes = []
-    kinds.backbone.register_forward_pre_hook(
+    kinds.register_forward_pre_hook(
         lambda module, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
     pipe([("good " * length,) for length in (9, 1, 8, 2)], batch_size=2)
