@@ -43,7 +43,7 @@ def read_config(name_or_path: str) -> MultiTaskConfig:
     return config
 
 
-def open_pipeline(name_or_path: str, device: Any = None) -> MultiTaskPipeline:
+def open_pipeline(name_or_path: str, device: Any = None, performance: str = "exact") -> MultiTaskPipeline:
     """The pipeline of a checkpoint, on `device`, by default the accelerator where there is one.
 
     Raises:
@@ -52,7 +52,7 @@ def open_pipeline(name_or_path: str, device: Any = None) -> MultiTaskPipeline:
     """
     read_config(name_or_path)
     model = MultiTaskModel.from_pretrained(name_or_path)
-    return MultiTaskPipeline(model=model, tokenizer=model.tokenizer, device=device)
+    return MultiTaskPipeline(model=model, tokenizer=model.tokenizer, device=device, performance=performance)
 
 
 def fingerprint(name_or_path: str, config: MultiTaskConfig) -> dict[str, Any]:

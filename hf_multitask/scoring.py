@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .answer_columns import EMBEDDING, answer_present, check_no_clash, column_types, flatten
 from .modeling.modeling_multitask import MultiTaskModel
+from .modeling.performance import check_performance
 from .modeling.pipeline_multitask import MultiTaskPipeline
 from .modeling.task import Task, choose_tasks
 from .opening import open_pipeline, read_config
@@ -51,6 +52,7 @@ class MultiTaskScorer:
         batch_size: Texts that the model reads at once.
         embeddings: Whether to add the sentence embeddings of `text`, as `model.encode` gives them, as `embedding`.
         device: Where the model computes; by default on the accelerator where there is one.
+        performance: `exact`, `auto` or `off`; see [`MultiTaskPipeline`].
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class MultiTaskScorer:
         batch_size: int = 32,
         embeddings: bool = False,
         device: Any = None,
+        performance: str = "exact",
     ) -> None:
+        check_performance(performance)
         self.model_name_or_path = str(model_name_or_path)
         self.text = text
         self.text_pair = text_pair
@@ -72,6 +76,7 @@ class MultiTaskScorer:
         self.batch_size = batch_size
         self.embeddings = embeddings
         self.device = device
+        self.performance = performance
         self._pipe: MultiTaskPipeline | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -100,7 +105,7 @@ class MultiTaskScorer:
     def answer(self, texts: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
         """The columns of the answers to texts, or to pairs."""
         if self._pipe is None:
-            self._pipe = open_pipeline(self.model_name_or_path, self.device)
+            self._pipe = open_pipeline(self.model_name_or_path, self.device, self.performance)
         pipe, model = self._pipe, cast(MultiTaskModel, self._pipe.model)
         tasks = self._answered(model.config.tasks)
         columns: dict[str, list[Any]] = {}
@@ -110,8 +115,9 @@ class MultiTaskScorer:
             columns = flatten(tasks, answer_present(texts, lambda present: pipe(present, **options)))
         if self.embeddings:
             first = [text[:1] for text in texts]
+            how: Any = {"batch_size": self.batch_size, "performance": self.performance}
             columns[EMBEDDING] = answer_present(
-                first, lambda present: model.encode([text for (text,) in present], batch_size=self.batch_size)
+                first, lambda present: model.encode([text for (text,) in present], **how)
             )
         return columns
 

@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> None:
             f"truncate_dim must be at most {config.hidden_size}, the size of the embeddings, found "
             f"{told.truncate_dim}. Lower it, or leave it out."
         )
-    options = {key: getattr(told, key) for key in ("normalize", "truncate_dim", "prompt_name")}
+    options = {key: getattr(told, key) for key in ("normalize", "truncate_dim", "prompt_name", "performance")}
 
     def open_(device: Any) -> Answer:
         model: Any = open_pipeline(told.checkpoint, device).model

@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="the tasks to answer (all)")
     parser.add_argument("--top_k", type=_top_k, default=1, help="how many labels to tell: a number, or all (1)")
     told = parser.parse_args(words)
-    options: dict[str, Any] = {"tasks": told.tasks, "top_k": told.top_k}
+    options: dict[str, Any] = {"tasks": told.tasks, "top_k": told.top_k, "performance": told.performance}
     scorer = MultiTaskScorer(told.checkpoint, told.text, told.text_pair, batch_size=told.batch_size, **options)
 
     def open_(device: Any) -> Answer:

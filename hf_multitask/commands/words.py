@@ -2,15 +2,23 @@
 
 import argparse
 
+from ..modeling.performance import PERFORMANCE
+
 
 def add_file_words(parser: argparse.ArgumentParser) -> None:
-    """Add checkpoint, input, output, --text and --batch_size."""
+    """Add checkpoint, input, output, --text, --batch_size and --performance."""
     parser.add_argument("checkpoint", metavar="DIR", help="folder of the checkpoint, or its id on the Hub")
     parser.add_argument("input", metavar="INPUT", help="csv, tsv or jsonl (.gz and the like too) or parquet")
     parser.add_argument("output", metavar="OUTPUT", help="csv, jsonl or parquet; must not exist yet")
     parser.add_argument("--text", default="text", metavar="COLUMN", help="column with the texts (text)")
     parser.add_argument(
         "--batch_size", type=at_least_one, default=32, metavar="N", help="texts of a batch (default: 32)"
+    )
+    parser.add_argument(
+        "--performance",
+        choices=PERFORMANCE,
+        default="exact",
+        help="auto rounds to bfloat16 where that is faster (exact)",
     )
 
 

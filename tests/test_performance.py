@@ -1,0 +1,178 @@
+"""How the machine is to compute: measured, chosen safely, and put back."""
+
+import logging
+
+import pytest
+import torch
+from architectures import tiny_model, token_ids
+
+from hf_multitask.modeling import performance
+from hf_multitask.modeling.inference import serving
+from hf_multitask.modeling.packing import PACKED_ATTENTION
+from hf_multitask.modeling.performance import Choices, Measured, choose, computing, onednn_matmul, probe
+from hf_multitask.training.arguments import MultiTaskTrainingArguments
+from hf_multitask.training.computing import fast
+
+FAST = Measured(threads=2, matmul_gain=2.2, matmul_error=3e-7, bf16_gain=2.0)
+"""What a processor with AVX-512 and bfloat16 gives."""
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Makes a probe find something."""
+
+    def set_(found):
+        choose.cache_clear()
+        monkeypatch.setattr(performance, "probe", lambda threads: found)
+
+    yield set_
+    choose.cache_clear()
+
+
+def matmul_setting():
+    return torch.backends.mkldnn.matmul.fp32_precision
+
+
+def test_the_probe_times_three_ways_to_multiply_and_compares_two():
+    found = probe(torch.get_num_threads())
+    assert found.matmul_gain > 0
+    assert found.bf16_gain > 0
+    assert found.matmul_error < 1e-2
+
+
+def test_exact_takes_the_faster_way_that_is_as_accurate(measured):
+    measured(FAST)
+    assert choose("exact", "cpu")[:3] == (True, False, False)
+
+
+def test_exact_never_takes_a_way_that_rounds(measured):
+    measured(FAST._replace(matmul_error=2e-3))
+    assert choose("exact", "cpu")[:3] == (False, False, False)
+
+
+def test_what_is_not_clearly_faster_is_left_as_it_is(measured):
+    measured(FAST._replace(matmul_gain=1.05, bf16_gain=1.05))
+    assert choose("auto", "cpu")[:3] == (False, False, False)
+
+
+def test_auto_takes_bfloat16_where_it_is_faster(measured):
+    measured(FAST)
+    assert choose("auto", "cpu")[:3] == (True, True, False)
+    measured(FAST._replace(bf16_gain=0.05))
+    assert choose("auto", "cpu")[:3] == (True, False, False)
+
+
+def test_off_and_other_devices_measure_nothing(monkeypatch):
+    choose.cache_clear()
+    monkeypatch.setattr(performance, "probe", None)
+    assert choose("off", "cpu") == choose("exact", "cuda") == choose("auto", "mps") == Choices()
+
+
+def test_what_was_chosen_and_why_is_said_once(measured, caplog):
+    measured(FAST)
+    with caplog.at_level(logging.INFO):
+        choose("auto", "cpu")
+        choose("auto", "cpu")
+    assert [record.getMessage() for record in caplog.records] == [
+        "performance: auto, float32 products by oneDNN: oneDNN is 2.20x as fast, relative difference 3e-07",
+        "performance: auto, bfloat16: products in bfloat16 are 2.00x as fast as in float32",
+    ]
+
+
+@pytest.mark.parametrize("use", [MultiTaskTrainingArguments, tiny_model("bert").encode])
+def test_an_unknown_word_is_refused(use, tmp_path):
+    with pytest.raises(ValueError, match=r"performance must be one of \['exact', 'auto', 'off'\], found 'fast'"):
+        use(str(tmp_path), performance="fast")
+
+
+def test_the_switch_is_put_back_also_behind_an_error():
+    assert matmul_setting() == "none"
+    seen = []
+
+    def compute():
+        with computing(Choices(onednn=True), "cpu"):
+            seen.append(matmul_setting())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        compute()
+    assert [*seen, matmul_setting()] == ["bf16", "none"]
+
+
+def test_what_somebody_chose_stays_chosen():
+    torch.backends.mkldnn.matmul.fp32_precision = "ieee"
+    try:
+        with onednn_matmul():
+            assert matmul_setting() == "ieee"
+        assert matmul_setting() == "ieee"
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = "none"
+
+
+def test_bfloat16_is_chosen_before_the_precision_is_read(measured, tmp_path):
+    measured(FAST)
+    args = MultiTaskTrainingArguments(str(tmp_path), performance="auto", use_cpu=True)
+    assert args.bf16
+    assert args.mixed_precision == "bf16"
+    assert not MultiTaskTrainingArguments(str(tmp_path), use_cpu=True).bf16
+    assert MultiTaskTrainingArguments(str(tmp_path), use_cpu=True).mixed_precision == "no"
+
+
+def test_bfloat16_where_it_is_slow_is_warned_of(measured, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("hf_multitask.training.computing.probe", lambda threads: FAST._replace(bf16_gain=0.05))
+    args = MultiTaskTrainingArguments(str(tmp_path), bf16=True, use_cpu=True)
+    with fast(tiny_model("bert"), args):
+        pass
+    assert "0.05 times as fast" in caplog.text
+
+
+def test_serving_in_bfloat16_is_near_and_serving_exactly_is_the_same(measured):
+    measured(FAST)
+    model, batch = tiny_model("bert"), token_ids(7, 3, 12)
+    with torch.no_grad():
+        expected = model(**batch).sentence_embedding
+    with serving(model, "exact"):
+        exact = model(**batch).sentence_embedding
+    with serving(model, "auto"):
+        rounded = model(**batch).sentence_embedding
+    torch.testing.assert_close(exact, expected, rtol=0, atol=1e-6)
+    assert torch.cosine_similarity(rounded.float(), expected).min() > 0.999
+    assert not torch.equal(rounded.float(), exact)
+
+
+def test_serving_packs_from_then_on_and_off_does_not():
+    model = tiny_model("bert")
+    with serving(model, "off"):
+        pass
+    assert model.config.text_config._attn_implementation == "sdpa"
+    with serving(model):
+        pass
+    assert model.config.text_config._attn_implementation == PACKED_ATTENTION
+
+
+def test_a_checkpoint_saved_while_packed_opens_as_any_other(tmp_path):
+    model = tiny_model("bert")
+    with serving(model):
+        model.save_pretrained(tmp_path)
+    assert PACKED_ATTENTION not in (tmp_path / "config.json").read_text()
+    assert type(model).from_pretrained(tmp_path).config.text_config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [({}, True), ({"packing": "on"}, True), ({"packing": "off"}, False), ({"performance": "off"}, False)],
+)
+def test_training_packs_as_it_is_told_and_leaves_the_model_as_it_was(arguments, expected, tmp_path):
+    model = tiny_model("bert")
+    with fast(model, MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, **arguments)):
+        assert (model.config.text_config._attn_implementation == PACKED_ATTENTION) == expected
+    assert model.config.text_config._attn_implementation == "sdpa"
+
+
+def test_packing_that_cannot_be_is_refused_if_asked_for_and_told_if_not(tmp_path, caplog):
+    model = tiny_model("mpnet")
+    with pytest.raises(ValueError, match="packing must be 'auto' or 'off' here, found 'on': the architecture 'mpnet'"):
+        fast(model, MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, packing="on")).__enter__()
+    with caplog.at_level(logging.INFO), fast(model, MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)):
+        pass
+    assert "Batches are read with their padding: the architecture 'mpnet'" in caplog.text
