@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import ours, stock
-from .sampling import Reading, Skip, Variant, measure
+from .sampling import measure
 from .stopwatch import Stopwatch
 from .table import Bar, Table
 from .tasks import step
+from .variant import Reading, Skip, Variant
 from .workload import Workload
 
 METHODS = ("uncertainty", "dwa", "famo", "gradnorm", "pcgrad", "mgda", "cagrad", "upgrad", "nashmtl", "imtl_g")

@@ -12,8 +12,9 @@ from hf_multitask.data.preparation import prepare
 from hf_multitask.settings.run_settings import RunSettings
 
 from . import ours, stock
-from .sampling import Variant, measure
+from .sampling import measure
 from .table import Bar, Table
+from .variant import Variant
 from .workload import LABELS, Workload
 
 OURS, PEER = "batches, ours", "batches, Arrow + DataCollatorWithPadding"

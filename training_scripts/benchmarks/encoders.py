@@ -11,7 +11,7 @@ import torch
 
 from . import graphs
 from .environment import native_bf16
-from .sampling import Skip
+from .variant import Skip
 from .workload import Workload
 
 TASKS = graphs.TASKS
@@ -46,7 +46,7 @@ def encoders(workload: Workload) -> dict[str, Encoder]:
         "ours, pipeline of 1 task, exact": Encoder(lambda: _pipeline(workload, 1, "exact"), ours=True),
         "ours, pipeline of 8 tasks, no means of speed": Encoder(lambda: _pipeline(workload, TASKS, None), ours=True),
         "ours, pipeline of 1 task, no means of speed": Encoder(lambda: _pipeline(workload, 1, None), ours=True),
-        "ours, exported, onnxruntime": Encoder(lambda: _exported(workload), ours=True),
+        "ours, exported, onnxruntime": Encoder(lambda: graphs.exported(workload), ours=True),
         "sentence-transformers": Encoder(lambda: _sentence_transformer(workload, torch.float32)),
         "sentence-transformers, bf16": Encoder(lambda: _sentence_transformer(workload, torch.bfloat16), "bf16"),
         "onnxruntime": Encoder(lambda: graphs.onnxruntime(workload)),

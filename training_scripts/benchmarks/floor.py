@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from .environment import native_bf16
-from .sampling import Skip, Variant, measure
+from .sampling import measure
 from .table import Table
+from .variant import Skip, Variant
 from .workload import Workload
 
 SQUARE = (2048, 2048, 2048)

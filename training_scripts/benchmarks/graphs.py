@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from . import ours
-from .sampling import Skip
 from .sorted_texts import in_sorted_batches
+from .variant import Skip
 from .workload import Workload
 
 TASKS = 8

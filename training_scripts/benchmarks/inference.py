@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .encoders import Encode, Encoder, cosines, encoders, reference
-from .sampling import Variant, measure
+from .sampling import measure
 from .table import Bar, Table
+from .variant import Variant
 from .workload import Workload
 
 EXACT, AUTO = "ours, encode, exact", "ours, encode, auto"

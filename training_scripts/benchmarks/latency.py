@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .encoders import Encode, encoders
-from .sampling import Method, Reading, Variant, measure
+from .sampling import Method, measure
 from .table import Table
+from .variant import Reading, Variant
 from .workload import Workload
 
 

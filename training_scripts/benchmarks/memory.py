@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from . import inference, training
-from .sampling import Reading, Skip, Variant, measure
+from .sampling import measure
 from .table import Bar, Table
+from .variant import Reading, Skip, Variant
 from .workload import Workload
 
 NOTHING = "nothing but the imports"
@@ -30,7 +31,9 @@ SOURCES: dict[str, Callable[[Workload], list[Variant]]] = {
 def memory(workload: Workload) -> Table:
     """The table."""
     names = [("", NOTHING)]
-    names += [(source, variant.name) for source, make in SOURCES.items() for variant in make(workload)]
+    for source, make in SOURCES.items():
+        of_source = [variant.name for variant in make(workload)]
+        names += [(source, name) for name in (of_source[:1] if workload.quick else of_source)]
     variants = [
         Variant(name, lambda _, place=(source, name): _alone(workload, *place), ours=name.startswith("ours"))
         for source, name in names

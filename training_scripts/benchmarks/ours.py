@@ -10,8 +10,8 @@ from datasets import Dataset
 from hf_multitask import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_multitask.data.tokenization import tokenize
 
-from .sampling import Skip
-from .stopwatch import Stopwatch
+from .stopwatch import timed
+from .variant import Skip
 from .workload import LABELS, Workload
 
 PLAIN = {"performance": "off", "packing": "off"}
@@ -69,9 +69,7 @@ def trainer(workload: Workload, rows: Dataset, num_tasks: int, steps: int = -1, 
         train_dataset=rows,
         processing_class=workload.tokenizer,
     )
-    made.stopwatch = Stopwatch(workload.method)
-    made.add_callback(made.stopwatch)
-    return made
+    return timed(made, workload.method)
 
 
 def train(made: Any) -> Any:

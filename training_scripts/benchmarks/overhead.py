@@ -11,9 +11,10 @@ from typing import Any
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from . import ours, stock
-from .sampling import Reading, Variant, measure
+from .sampling import measure
 from .stopwatch import Stopwatch
 from .table import Bar, Table
+from .variant import Reading, Variant
 from .workload import Workload
 
 TASKS = 2

@@ -7,8 +7,8 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from .ours import quiet
-from .sampling import Skip
-from .stopwatch import Stopwatch
+from .stopwatch import timed
+from .variant import Skip
 from .workload import LABELS, Workload
 
 
@@ -56,6 +56,4 @@ def trainer(workload: Workload, texts: Sequence[str]) -> Any:
         train_dataset=Dataset.from_dict({"sentence": list(texts), "label": labels}),
         loss=loss,
     )
-    made.stopwatch = Stopwatch(workload.method)
-    made.add_callback(made.stopwatch)
-    return made
+    return timed(made, workload.method)

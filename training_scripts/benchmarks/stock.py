@@ -17,7 +17,7 @@ from transformers import (
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .ours import quiet
-from .stopwatch import Stopwatch
+from .stopwatch import Stopwatch, timed
 from .workload import LABELS, Workload
 
 GROUPED = {"train_sampling_strategy": "group_by_length"}
@@ -44,9 +44,7 @@ def trainer(workload: Workload, rows: Dataset, steps: int = -1, **arguments: Any
         train_dataset=rows,
         processing_class=workload.tokenizer,
     )
-    made.stopwatch = Stopwatch(workload.method)
-    made.add_callback(made.stopwatch)
-    return made
+    return timed(made, workload.method)
 
 
 class BareLoop:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
-from .sampling import Method, Reading
+from .sampling import Method
+from .variant import Reading
 
 
 class Stopwatch(TrainerCallback):
@@ -46,3 +47,11 @@ class Stopwatch(TrainerCallback):
     def steady(self) -> Reading:
         """The time of all steps but the first, which makes the optimizer's state."""
         return {"cost": self.ends[-1] - self.ends[0]}
+
+
+def timed(trainer: Any, method: Method) -> Any:
+    """A Trainer, ours or a peer's, with a stopwatch as `trainer.stopwatch`, and silent."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.stopwatch = Stopwatch(method)
+    trainer.add_callback(trainer.stopwatch)
+    return trainer

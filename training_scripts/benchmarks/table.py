@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .sampling import Samples, Variant
+from .variant import Samples, Variant
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .ours import quiet
-from .sampling import Skip, Variant
 from .stopwatch import Stopwatch
+from .variant import Skip, Variant
 from .workload import Workload
 
 NAME = "tasknet"

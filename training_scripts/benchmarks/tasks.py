@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import ours
-from .sampling import Reading, Variant, measure
+from .sampling import measure
 from .table import Bar, Table
+from .variant import Reading, Variant
 from .workload import Workload
 
 COUNTS = (1, 2, 4, 8, 32, 128)

@@ -7,8 +7,9 @@ from datasets import Dataset
 
 from . import ours, sentence_trainer, stock, tasknet_trainer
 from .environment import native_bf16
-from .sampling import Reading, Skip, Variant, measure
+from .sampling import measure
 from .table import Bar, Table
+from .variant import Reading, Skip, Variant
 from .workload import Workload
 
 TASKS = 2
