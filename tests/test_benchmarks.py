@@ -161,6 +161,7 @@ def test_sentences_are_drawn_evenly_from_all_files_with_texts(tmp_path):
         sentences(tmp_path / "pairs", 1)
 
 
+@pytest.mark.slow
 def test_the_cheapest_benchmarks_run_and_write_their_files(tmp_path, backbone_folder, capsys):
     output = tmp_path / "results"
     words = ["overhead", "data", "--quick", "--backbone", backbone_folder, "--output", str(output)]

@@ -32,7 +32,7 @@ def graph(backbone: str, scratch: Path, num_tasks: int, max_length: int) -> Path
         from hf_multitask.exporting.onnx_export import export_onnx
     except ImportError as error:
         raise Skip(f"{error.name} is not installed") from error
-    made = model(Workload([], backbone), num_tasks)
+    made = model(Workload([], backbone, scratch), num_tasks)
     made.tokenizer.model_max_length = max_length
     export_onnx(made, scratch / f"onnx-{num_tasks}")
     return scratch / f"onnx-{num_tasks}"

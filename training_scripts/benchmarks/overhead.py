@@ -5,6 +5,7 @@ steps of a fifth of a second it could not be seen.
 """
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +76,7 @@ def _narrow(workload: Workload) -> Workload:
     AutoModel.from_config(config).save_pretrained(folder)
     AutoModelForSequenceClassification.from_config(config)  # fails here, and not in the midst of things
     workload.tokenizer.save_pretrained(folder)
-    return Workload(workload.texts, folder, workload.device, workload.batch_size, workload.quick, workload.method)
+    return dataclasses.replace(workload, backbone=folder)
 
 
 def _bare(workload: Workload, make: Callable[[], Any], steps: int) -> tuple[stock.BareLoop, int]:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -54,13 +55,14 @@ def main(words: Sequence[str]) -> None:
     import datasets
 
     datasets.disable_progress_bars()
-    workload = workload_of(asked)
-    if asked.alone:
-        alone(workload, asked.alone)
-    elif asked.profile:
-        print(profile_step(workload))
-    else:
-        measure_all(workload, asked)
+    with TemporaryDirectory(prefix="benchmarks-") as scratch:
+        workload = workload_of(asked, Path(scratch))
+        if asked.alone:
+            alone(workload, asked.alone)
+        elif asked.profile:
+            print(profile_step(workload))
+        else:
+            measure_all(workload, asked)
 
 
 def measure_all(workload: Workload, asked: argparse.Namespace) -> None:
@@ -97,7 +99,7 @@ def described(table: Table) -> dict[str, Any]:
     }
 
 
-def workload_of(asked: argparse.Namespace) -> Workload:
+def workload_of(asked: argparse.Namespace, scratch: Path) -> Workload:
     """What the command line says to measure with."""
     if asked.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("--device cuda must have a GPU, found none. Leave it out for the CPU.")
@@ -107,6 +109,7 @@ def workload_of(asked: argparse.Namespace) -> Workload:
     return Workload(
         texts=sentences(asked.data, SENTENCES),
         backbone=resolve_backbone(asked.backbone),
+        scratch=scratch,
         device=asked.device,
         batch_size=asked.batch_size,
         quick=asked.quick,

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from . import ours
@@ -49,15 +50,12 @@ def step(workload: Workload, texts: Sequence[str], name: str, num_tasks: int, st
     counted = steps - 1
     tokens = sum(workload.lengths(texts)) * counted / steps
 
+    rows = cache(lambda: ours.data(workload, texts, num_tasks))
+
     def prepare() -> Any:
-        if name not in _ROWS:
-            _ROWS[name] = ours.data(workload, texts, num_tasks)
-        return ours.trainer(workload, _ROWS[name], num_tasks, steps, **arguments)
+        return ours.trainer(workload, rows(), num_tasks, steps, **arguments)
 
     return Variant(name, _train, prepare, amount=counted, tokens=tokens, ours=True)
-
-
-_ROWS: dict[str, Any] = {}
 
 
 def _train(made: Any) -> Reading:

@@ -2,7 +2,6 @@
 
 import random
 import statistics
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +26,7 @@ class Workload:
     Args:
         texts: Sentences, enough for the largest benchmark.
         backbone: Folder or Hub id of the encoder.
+        scratch: A folder for files that nobody needs afterwards.
         device: "cpu" or "cuda".
         batch_size: Sentences of a batch.
         quick: Whether to show only that everything works.
@@ -37,6 +37,7 @@ class Workload:
 
     texts: Sequence[str]
     backbone: str
+    scratch: Path
     device: str = "cpu"
     batch_size: int = 32
     quick: bool = False
@@ -58,12 +59,6 @@ class Workload:
     def config(self) -> Any:
         """The encoder's."""
         return AutoConfig.from_pretrained(self.backbone)
-
-    @cached_property
-    def scratch(self) -> Path:
-        """A folder that goes with the process."""
-        self._folder = tempfile.TemporaryDirectory(prefix="benchmarks-")
-        return Path(self._folder.name)
 
     @cached_property
     def scale(self) -> int:
@@ -102,7 +97,8 @@ class Workload:
         }
         if training:
             found |= {"real tokens per step": sum(lengths) / len(lengths) * self.batch_size, "dropout": dropout}
-        return found | {"device": self.device, "rounds": self.method.rounds, "quick": self.quick}
+        rounds = "none: one cold run each, to see that it works" if self.quick else self.method.rounds
+        return found | {"device": self.device, "rounds": rounds}
 
     def flops_per_token(self, texts: Sequence[str], training: bool) -> float:
         """`6 P + 12 L H layers` for a token in training, a third of it in inference.
