@@ -46,7 +46,12 @@ def floor(workload: Workload) -> Table:
         variants,
         samples,
         skipped,
-        conditions={"square": SQUARE, "of the encoder": shapes["of the encoder"], "device": workload.device},
+        conditions={
+            "square": SQUARE,
+            "of the encoder": shapes["of the encoder"],
+            "device": workload.device,
+            "rounds": workload.rounds,
+        },
         notes=["The greatest rate of each precision is the ceiling in the other tables."],
     )
 

@@ -53,7 +53,7 @@ def startup(workload: Workload) -> Table:
         Variant(name, lambda _, code=code: _start(code), ours="hf_multitask" in name) for name, code in codes.items()
     ]
     samples, skipped = measure(variants, workload.method)
-    conditions = {"rounds": workload.method.rounds, "python": sys.version.split()[0]}
+    conditions = {"rounds": workload.rounds, "python": sys.version.split()[0]}
     notes = [
         "Each is a whole process, the interpreter's own start included, with files in the system's cache.",
         f"The peer of {OURS} is what any program that opens a model imports: `import transformers` loads nothing yet.",

@@ -109,6 +109,6 @@ def training(workload: Workload) -> Table:
         workload.conditions(texts, training=True) | {"tasks of ours": TASKS},
         notes=[
             "Tokens are counted once for each pass through an encoder. Bars compare times for the same rows and tasks.",
-            "Padding is tokens in the batches as collated, before ours packs them, over real ones. Set-up is in all times.",
+            "Padding is tokens in the batches, before ours packs them, over real ones. Set-up is in all times.",
         ],
     )

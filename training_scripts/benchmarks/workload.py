@@ -97,8 +97,12 @@ class Workload:
         }
         if training:
             found |= {"real tokens per step": sum(lengths) / len(lengths) * self.batch_size, "dropout": dropout}
-        rounds = "none: one cold run each, to see that it works" if self.quick else self.method.rounds
-        return found | {"device": self.device, "rounds": rounds}
+        return found | {"device": self.device, "rounds": self.rounds}
+
+    @property
+    def rounds(self) -> str | int:
+        """Samples of each variant, as a table says it."""
+        return "none: one cold run each, to see that it works" if self.quick else self.method.rounds
 
     def flops_per_token(self, texts: Sequence[str], training: bool) -> float:
         """`6 P + 12 L H layers` for a token in training, a third of it in inference.
