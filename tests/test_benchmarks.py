@@ -1,0 +1,178 @@
+"""The benchmarks: how samples are taken and judged, and that they run."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "training_scripts"))
+try:
+    from benchmarks import sampling, suite
+    from benchmarks.contention import Contention, CpuTimes
+    from benchmarks.corpus import sentences
+    from benchmarks.markdown import markdown
+    from benchmarks.sampling import Method, interleaved, measure
+    from benchmarks.table import Bar, Table
+    from benchmarks.variant import Samples, Skip, Variant
+finally:
+    del sys.path[0]
+
+QUIET, BUSY = Contention(0.0, 0.0), Contention(0.5, 0.0)
+
+
+def times(wall=0.0, busy=0.0, stolen=0.0, own=0.0):
+    return CpuTimes(wall, busy, stolen, own)
+
+
+@pytest.fixture
+def contended(monkeypatch):
+    """Lets a test say what others do during each sample; and waits for nobody."""
+
+    def says(*found):
+        script = iter(found)
+        monkeypatch.setattr(sampling, "contention_between", lambda before, after: next(script))
+
+    monkeypatch.setattr(sampling, "await_idle", lambda patience: True)
+    return says
+
+
+def test_every_round_has_each_variant_once_in_the_opposite_order_of_the_round_before():
+    assert list(interleaved(["a", "b", "c"], 3)) == [
+        *((0, "a"), (0, "b"), (0, "c")),
+        *((1, "c"), (1, "b"), (1, "a")),
+        *((2, "a"), (2, "b"), (2, "c")),
+    ]
+
+
+def test_own_work_is_no_contention_and_the_work_of_others_is():
+    own = Contention.between(times(), times(wall=2, busy=4, own=4), cores=2)
+    assert own == QUIET
+    assert not own.spoils
+    others = Contention.between(times(), times(wall=2, busy=3, own=2), cores=2)
+    assert others.others == pytest.approx(0.49)  # one core's second in two, less a tick for each of two cores
+    assert others.spoils
+
+
+def test_what_the_host_takes_spoils_a_sample():
+    assert Contention.between(times(), times(wall=1, busy=1, own=1, stolen=0.3), cores=1).spoils
+
+
+def test_one_tick_of_each_core_spoils_no_short_sample():
+    assert not Contention.between(times(), times(wall=0.05, busy=0.07, own=0.05), cores=2).spoils
+
+
+def test_the_clocks_are_read_from_the_counts_of_the_system(tmp_path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 20 30 900 50 6 4 70 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n")
+    found = CpuTimes.now(stat)
+    assert (found.busy, found.stolen) == pytest.approx((1.6, 0.7))
+    assert CpuTimes.now(tmp_path / "nothing") is None
+
+
+def test_a_disturbed_sample_is_taken_again_and_counted(contended):
+    contended(BUSY, QUIET, QUIET)
+    found, skipped = measure([Variant("a", lambda _: {"cost": 1.0})], Method(rounds=2, retries=1))
+    assert skipped == {}
+    assert sorted(found["a"].kept) == [0, 1]
+    assert len(found["a"].spoiled) == 1
+
+
+def test_retries_end_and_the_table_says_that_all_samples_were_disturbed(contended):
+    contended(*[BUSY] * 4)
+    variants = [Variant("a", lambda _: {"cost": 2.0})]
+    found, skipped = measure(variants, Method(rounds=2, retries=1))
+    assert (len(found["a"].kept), len(found["a"].spoiled), found["a"].median()) == (0, 4, 2.0)
+    table = Table("name", "Title", "s", variants, found, skipped, scale=1)
+    assert "0/4 (gave up: all disturbed)" in markdown(table)
+
+
+def test_a_variant_is_warmed_up_before_it_is_measured(contended):
+    contended(QUIET, QUIET)
+    calls = []
+    found, _ = measure([Variant("a", lambda _: calls.append(1))], Method(rounds=2))
+    assert (len(calls), len(found["a"].kept)) == (3, 2)
+
+
+def test_a_variant_that_cannot_be_or_breaks_is_a_line_and_ends_nothing(contended):
+    contended(QUIET)
+
+    def cannot(_):
+        raise Skip("not installed")
+
+    def breaks(_):
+        raise KeyError("x")
+
+    variants = [Variant("a", cannot), Variant("b", breaks), Variant("c", lambda _: None)]
+    found, skipped = measure(variants, Method(rounds=1))
+    assert list(found) == ["c"]
+    assert skipped == {"a": "not installed", "b": "failed: KeyError: 'x'"}
+
+
+def test_a_switch_that_a_variant_leaves_changed_is_set_back_and_told(contended):
+    import torch
+
+    contended(QUIET)
+    threads = torch.get_num_threads()
+    found, _ = measure([Variant("a", lambda _: torch.set_num_threads(threads + 1))], Method(rounds=1))
+    assert torch.get_num_threads() == threads
+    assert found["a"].left_changed == {"threads"}
+
+
+def samples(*costs):
+    return Samples({number: {"cost": cost} for number, cost in enumerate(costs)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours", "value", "met"),
+    [
+        ("speed-up", 1.0, 4.0, "moonshot"),
+        ("speed-up", 1.6, 2.5, "yes"),
+        ("speed-up", 4.0, 1.0, "no"),
+        ("cost", 8.4, 2.1, "yes"),
+        ("cost", 12.0, 3.0, "no"),
+        ("overhead", 4.0021, 2.1, "yes"),
+    ],
+)
+def test_a_bar_is_met_as_its_kind_says(kind, ours, value, met):
+    goals = {"speed-up": (2, 3), "cost": (2.5, 2), "overhead": (2.5, 2)}[kind]
+    variants = [Variant(name, lambda _: None, amount=1) for name in ("a", "b")]
+    table = Table(
+        "n", "T", "s", variants, {"a": samples(ours), "b": samples(4.0)}, {}, [Bar("x", "a", "b", *goals, kind)]
+    )
+    [judged] = table.judged()
+    assert judged["value"] == pytest.approx(value)
+    assert judged["met"] == met
+
+
+def test_a_bar_without_a_peer_is_not_measured():
+    table = Table("n", "T", "s", [], {"a": samples(1.0)}, {"b": "not installed"}, [Bar("x", "a", "b", 1, 2)])
+    assert table.judged()[0]["met"] == "not measured"
+
+
+def test_sentences_are_drawn_evenly_from_all_files_with_texts(tmp_path):
+    for name, header in (("a", "text"), ("b", "sentence"), ("pairs", "sentence_a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.csv").write_text(f"{header},label\n" + "".join(f"{name}{n},x\n" for n in range(3)))
+    found = sentences(tmp_path, 8)
+    assert sorted(text[0] for text in found) == ["a"] * 4 + ["b"] * 4
+    assert found == sentences(tmp_path, 8)
+    with pytest.raises(ValueError, match="--data must be a folder"):
+        sentences(tmp_path / "pairs", 1)
+
+
+@pytest.mark.slow
+def test_the_cheapest_benchmarks_run_and_write_their_files(tmp_path, backbone_folder, capsys):
+    output = tmp_path / "results"
+    words = ["overhead", "data", "--quick", "--backbone", backbone_folder, "--output", str(output)]
+    suite.main(words)
+    names = {"floor", "overhead", "data"}
+    written = {path.name for path in output.iterdir()}
+    assert written == {"results.json"} | {f"{name}.{ending}" for name in names for ending in ("md", "png")}
+    record = json.loads((output / "results.json").read_text(encoding="utf-8"))
+    assert set(record["benchmarks"]) == names
+    assert record["environment"]["versions"]["torch"]
+    rows = {row["variant"] for name in names for row in record["benchmarks"][name]["rows"]}
+    assert {"fp32 as shipped, square", "ours", "bare loop on our model", "batches, ours", "mapping, ours"} <= rows
+    with pytest.raises(SystemExit, match="must be a folder without results"):
+        suite.main(words)

@@ -1,0 +1,92 @@
+"""The path of the data, from rows to batches."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import datasets
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from transformers import DataCollatorWithPadding
+
+from hf_multitask.data.preparation import prepare
+from hf_multitask.settings.run_settings import RunSettings
+
+from . import ours, stock
+from .sampling import measure
+from .table import Bar, Table
+from .variant import Variant
+from .workload import LABELS, Workload
+
+OURS, PEER = "batches, ours", "batches, Arrow + DataCollatorWithPadding"
+
+BARS = [Bar("batches of tokenised rows", OURS, PEER, 15, 40)]
+
+
+def data(workload: Workload) -> Table:
+    """The table."""
+    datasets.disable_caching()
+    texts = workload.texts[: 512 * workload.scale]
+    tokenised, stock_rows = ours.data(workload, texts, 2), stock.data(workload, texts)
+    trainer = ours.trainer(workload, tokenised, 2)
+    raw = _raw(texts)
+    pairs = [
+        ("mapping, ours", lambda: _map(raw)),
+        ("mapping, Dataset.map", lambda: raw.map(_map_batch, batched=True, remove_columns=raw.column_names)),
+        ("tokenisation, ours", lambda: ours.tokenize(workload.rows(texts, 2), workload.tokenizer, workload.max_length)),
+        ("tokenisation, Dataset.map", lambda: _tokenise(workload, raw)),
+        (OURS, lambda: _all(trainer.get_train_dataloader())),
+        (PEER, lambda: _all(_stock_loader(workload, stock_rows))),
+        ("batches, transformers' Trainer", lambda: _all(stock.trainer(workload, stock_rows).get_train_dataloader())),
+    ]
+    variants = [
+        Variant(name, lambda _, work=work: _do(work), amount=len(texts), ours="ours" in name) for name, work in pairs
+    ]
+    samples, skipped = measure(variants, workload.method)
+    for variant in variants:
+        if variant.name in samples:
+            variant.facts["real tokens/s"] = sum(workload.lengths(texts)) / samples[variant.name].median()
+    notes = ["Batches are those of one epoch, in the Trainer's order, with two tasks of ours and one of the peer's."]
+    conditions = workload.conditions(texts, training=False)
+    return Table("data", "Rows to batches", "rows/s", variants, samples, skipped, BARS, conditions, notes=notes)
+
+
+def _raw(texts: Sequence[str]) -> Dataset:
+    labels = [f"label_{n % LABELS}" for n in range(len(texts))]
+    return Dataset.from_dict({"text": list(texts), "first": labels, "second": labels[::-1]})
+
+
+def _map(raw: Dataset) -> Any:
+    """Ours: checks, look-up of labels, a target for every task in every row."""
+    settings = RunSettings.from_dict(
+        {
+            "backbone": "not read",
+            "datasets": {"rows": {"text": "text", "targets": {"first": "first", "second": "second"}}},
+            "tasks": {name: {"labels": [f"label_{k}" for k in range(LABELS)]} for name in ("first", "second")},
+        }
+    )
+    return prepare(settings, {"rows": raw})
+
+
+def _map_batch(batch: dict[str, list[str]]) -> dict[str, list[Any]]:
+    """The same without checks."""
+    index = {f"label_{k}": k for k in range(LABELS)}
+    targets = zip(batch["first"], batch["second"], strict=True)
+    return {"text": batch["text"], "targets": [{"first": index[a], "second": index[b]} for a, b in targets]}
+
+
+def _tokenise(workload: Workload, raw: Dataset) -> Dataset:
+    return raw.map(lambda batch: workload.encoded(batch["text"]), batched=True, remove_columns=["text"])
+
+
+def _stock_loader(workload: Workload, rows: Dataset) -> Any:
+    collate = DataCollatorWithPadding(workload.tokenizer)
+    return DataLoader(rows.remove_columns("length"), workload.batch_size, shuffle=True, collate_fn=collate)
+
+
+def _do(work: Callable[[], Any]) -> None:
+    work()
+
+
+def _all(loader: Any) -> None:
+    for _ in loader:
+        pass

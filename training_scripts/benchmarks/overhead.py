@@ -1,0 +1,98 @@
+"""What a Trainer adds to a step over a bare loop that does the same arithmetic.
+
+The encoder has as many tensors as the real one but is narrow: the overhead does not depend on the width, and next to
+steps of a fifth of a second it could not be seen.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from transformers import AutoModel, AutoModelForSequenceClassification
+
+from . import ours, stock
+from .sampling import measure
+from .stopwatch import Stopwatch
+from .table import Bar, Table
+from .variant import Reading, Variant
+from .workload import Workload
+
+TASKS = 2
+NARROW = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+
+STOCK = "transformers' Trainer"
+
+BARS = [
+    Bar("ours, for one step", "ours", "bare loop on our model", 2, 0.5, "overhead"),
+    Bar(f"{STOCK}, for one step", STOCK, "bare loop on the stock model", 2, 0.5, "overhead"),
+]
+
+
+def overhead(workload: Workload) -> Table:
+    """The table."""
+    narrow = _narrow(workload)
+    steps = workload.steps(60)
+    texts = [workload.texts[n % len(workload.texts)] for n in range(workload.batch_size * steps)]
+    rows, stock_rows = ours.data(workload, texts, TASKS), stock.data(workload, texts)
+
+    def make_ours(**arguments: Any) -> Any:
+        return ours.trainer(narrow, rows, TASKS, steps, **arguments)
+
+    def make_stock() -> Any:
+        return stock.trainer(narrow, stock_rows, steps)
+
+    plain = ours.plain()
+    variants = [
+        Variant("ours", _train, lambda: make_ours(**plain), ours=True),
+        Variant("ours, exact", _train, lambda: make_ours(performance="exact"), ours=True),
+        Variant("bare loop on our model", _loop, lambda: _bare(narrow, lambda: make_ours(**plain), steps)),
+        Variant(STOCK, _train, make_stock),
+        Variant("bare loop on the stock model", _loop, lambda: _bare(narrow, make_stock, steps)),
+    ]
+    for variant in variants:
+        variant.amount = steps - 1
+    samples, skipped = measure(variants, workload.method)
+    return Table(
+        "overhead",
+        "Overhead of a Trainer",
+        "ms/step",
+        variants,
+        samples,
+        skipped,
+        BARS,
+        workload.conditions(texts, training=True) | {"width of the encoder": NARROW["hidden_size"]},
+        scale=1000,
+        notes=["The bare loops read the same loader and have the same optimizer, schedule and clipping."],
+    )
+
+
+def _narrow(workload: Workload) -> Workload:
+    """The same workload on an encoder of the same depth, narrow, with random weights."""
+    config = copy.deepcopy(workload.config)
+    for name, value in NARROW.items():
+        setattr(config, name, value)
+    folder = str(workload.scratch / "narrow")
+    AutoModel.from_config(config).save_pretrained(folder)
+    AutoModelForSequenceClassification.from_config(config)  # fails here, and not in the midst of things
+    workload.tokenizer.save_pretrained(folder)
+    return dataclasses.replace(workload, backbone=folder)
+
+
+def _bare(workload: Workload, make: Callable[[], Any], steps: int) -> tuple[stock.BareLoop, int]:
+    made = make()
+    made.create_optimizer()
+    loader = made.get_train_dataloader()
+    return stock.BareLoop(made.model, loader, Stopwatch(workload.method), made.optimizer), steps
+
+
+def _train(made: Any) -> Reading:
+    steady: Reading = ours.train(made).steady
+    return steady
+
+
+def _loop(state: tuple[stock.BareLoop, int]) -> Reading:
+    loop, steps = state
+    loop.train(steps)
+    steady: Reading = loop.stopwatch.steady
+    return steady

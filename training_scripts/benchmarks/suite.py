@@ -1,0 +1,146 @@
+"""The command line, and what is written."""
+
+import argparse
+import datetime
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import transformers
+
+from hf_multitask.backbones import published_name, resolve_backbone
+
+from .balancing import balancing
+from .chart import draw
+from .corpus import sentences
+from .data import data
+from .environment import environment
+from .floor import floor
+from .inference import inference
+from .latency import latency
+from .markdown import markdown
+from .memory import alone, memory
+from .overhead import overhead
+from .profile_step import profile_step
+from .sampling import Method
+from .startup import startup
+from .table import Table
+from .tasks import tasks
+from .training import training
+from .workload import Workload
+
+BENCHMARKS: dict[str, Callable[[Workload], Table]] = {
+    made.__name__: made
+    for made in (floor, training, inference, latency, memory, startup, tasks, data, balancing, overhead)
+}
+
+SENTENCES = 8192
+
+
+def main(words: Sequence[str]) -> None:
+    """Measure what the command line names, and write it."""
+    asked = parser().parse_args(words)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    for name in ("hf_multitask", "sentence_transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    import datasets
+
+    datasets.disable_progress_bars()
+    with TemporaryDirectory(prefix="benchmarks-") as scratch:
+        workload = workload_of(asked, Path(scratch))
+        if asked.alone:
+            alone(workload, asked.alone)
+        elif asked.profile:
+            print(profile_step(workload))
+        else:
+            measure_all(workload, asked)
+
+
+def measure_all(workload: Workload, asked: argparse.Namespace) -> None:
+    """Every benchmark asked for, written as soon as it is there: one that breaks later takes nothing with it."""
+    output: Path = asked.output
+    if (output / "results.json").exists():
+        raise SystemExit(f"--output must be a folder without results, found results.json in {output}. Name another.")
+    output.mkdir(parents=True, exist_ok=True)
+    names = list(dict.fromkeys(["floor", *(asked.benchmarks or BENCHMARKS)]))
+    record: dict[str, Any] = {"started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+    record |= {"command": list(sys.argv[1:]), "backbone": published_name(asked.backbone)}
+    record |= {"environment": environment(workload.device), "benchmarks": {}}
+    for name in names:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        start = time.perf_counter()
+        table = BENCHMARKS[name](workload)
+        (output / f"{name}.md").write_text(markdown(table), encoding="utf-8")
+        draw(table, output / f"{name}.png")
+        record["benchmarks"][name] = described(table) | {"took_s": time.perf_counter() - start}
+        staged = output / "results.json.part"
+        staged.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        staged.replace(output / "results.json")
+        print(markdown(table), flush=True)
+    print(f"Results are in {output}", file=sys.stderr)
+
+
+def described(table: Table) -> dict[str, Any]:
+    """All of a table, for the JSON."""
+    return {"title": table.title, "unit": table.unit, "conditions": table.conditions} | {
+        "rows": table.rows(),
+        "bars": table.judged(),
+        "skipped": table.skipped,
+        "notes": list(table.notes),
+    }
+
+
+def workload_of(asked: argparse.Namespace, scratch: Path) -> Workload:
+    """What the command line says to measure with."""
+    if asked.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("--device cuda must have a GPU, found none. Leave it out for the CPU.")
+    method = Method(asked.rounds, asked.retries, is_trial=asked.quick, clock=clock_of(asked.device))
+    again = ["--backbone", asked.backbone, "--device", asked.device, "--batch_size", str(asked.batch_size)]
+    again += [*(["--data", str(asked.data)] if asked.data else []), *(["--quick"] if asked.quick else [])]
+    return Workload(
+        texts=sentences(asked.data, SENTENCES),
+        backbone=resolve_backbone(asked.backbone),
+        scratch=scratch,
+        device=asked.device,
+        batch_size=asked.batch_size,
+        quick=asked.quick,
+        method=method,
+        arguments=again,
+    )
+
+
+def clock_of(device: str) -> Callable[[], float]:
+    """Reads the time when all work given to the device is done."""
+
+    def clock() -> float:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return clock
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="run.py", description="Measure hf_multitask side by side with its peers.")
+    made.add_argument("benchmarks", nargs="*", choices=[*BENCHMARKS, []], help="which; all by default")
+    made.add_argument("--rounds", type=int, default=5, help="samples to keep of every variant")
+    made.add_argument("--retries", type=int, default=3, help="further tries for a sample that others disturbed")
+    made.add_argument("--quick", action="store_true", help="one small cold sample each: whether it works, not how fast")
+    made.add_argument("--output", type=Path, default=Path("output/benchmarks"), help="a folder without results")
+    made.add_argument("--data", type=Path, help="a folder of folders with train.csv; the sample corpus by default")
+    made.add_argument("--backbone", default="packaged:all-MiniLM-L6-v2", help="the encoder")
+    made.add_argument("--batch_size", type=int, default=32)
+    made.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    made.add_argument("--profile", action="store_true", help="print the operators of a training step, and end")
+    made.add_argument("--alone", help=argparse.SUPPRESS)  # how `memory` starts the processes that it measures
+    return made
