@@ -11,6 +11,7 @@ from ..data.skipped_rows import write_skipped_rows
 from ..evaluation.calibration import Calibration
 from ..evaluation.findings import find
 from ..modeling.pipeline_multitask import MultiTaskPipeline
+from ..publishing.agreement_tables import describe_agreement
 from ..publishing.figures import write_figures
 from ..publishing.model_card import render_model_card
 from ..publishing.report import describe_data
@@ -141,4 +142,6 @@ def _publish(record: RunRecord, folder: Path) -> None:
         print(f"\n{describe_scores(record, record.last_split)}")
     if record.before:
         print(f"\n{earlier_table(record)}")
+    if agreement := describe_agreement(record):
+        print(f"\n{agreement}")
     print(f"\n{describe_samples(record.samples, record.tasks)}\n\nThe model, its code and its card are in {folder}")

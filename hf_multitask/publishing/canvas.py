@@ -60,10 +60,10 @@ def drawing(path: Path, title: str, width: float, height: float) -> Iterator[Fig
         figure.savefig(path, format="png", metadata={"Software": None})  # nothing in it of when and by what
 
 
-def plain(label: str) -> str:
-    """A label on one line, cut where it is long."""
+def plain(label: str, most: int = MOST_CHARACTERS) -> str:
+    """A label on one line, cut to `most` characters where it is longer."""
     text = " ".join(label.split())
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def panels(figure: Figure, count: int) -> list[Axes]:

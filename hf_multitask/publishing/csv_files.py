@@ -16,6 +16,11 @@ def write_confusion_csv(labels: Sequence[str], counts: Sequence[Sequence[int]], 
     )
 
 
+def write_rows_csv(rows: Iterable[Sequence[Any]], path: Path) -> None:
+    """The rows as they are, the header among them."""
+    _write(path, rows)
+
+
 def write_classes_csv(classes: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """A row of each label's precision, recall, F1 and support."""
     rows = ([label, *(scores[column] for column in CLASS_COLUMNS)] for label, scores in classes.items())

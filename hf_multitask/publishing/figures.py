@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from .agreement import agreements, agreements_by_depth
+from .agreement_figures import draw_agreement, draw_agreement_by_depth, draw_cosines
+from .agreement_tables import agreement_rows, cosine_rows
 from .class_figure import draw_classes
 from .confusion_figure import draw_confusion
-from .csv_files import write_classes_csv, write_confusion_csv
+from .csv_files import write_classes_csv, write_confusion_csv, write_rows_csv
 from .curves import draw_learning_rates, draw_losses, draw_metrics
 from .result_tables import SPLITS
 from .run_record import RunRecord
@@ -24,6 +27,7 @@ class Illustration(NamedTuple):
         task: The task that it is of; empty if it is of the run.
         table: The csv file with what it shows, in the same way; empty if there is none.
         tells_classes: Whether it shows the scores of each label.
+        tells_agreement: Whether it shows how far the tasks agree.
     """
 
     title: str
@@ -31,6 +35,7 @@ class Illustration(NamedTuple):
     task: str = ""
     table: str = ""
     tells_classes: bool = False
+    tells_agreement: bool = False
 
 
 def write_figures(record: RunRecord, folder: Path) -> list[Illustration]:
@@ -62,7 +67,31 @@ def write_figures(record: RunRecord, folder: Path) -> list[Illustration]:
         drawn.append(Illustration("Primary metrics on the validation split, by optimiser step", images["metrics"]))
     if draw_learning_rates(log, folder / images["learning_rates"]):
         drawn.append(Illustration("Learning rates by optimiser step", images["learning_rates"]))
+    return drawn + _of_agreement(record, folder)
+
+
+def _of_agreement(record: RunRecord, folder: Path) -> list[Illustration]:
+    pairs, groups = agreements(record), agreements_by_depth(record)
+    drawn = []
+    if pairs:
+        found = _agreement_illustration("conflicts", "Mean cosine of the tasks' gradients")
+        draw_agreement(pairs, [task.name for task in record.tasks], found.title, folder / found.image)
+        write_rows_csv(agreement_rows(pairs), folder / found.table)
+        drawn.append(found)
+        found = _agreement_illustration("conflict_curves", "Cosine of the tasks' gradients by optimiser step")
+        draw_cosines(pairs, found.title, folder / found.image)
+        write_rows_csv(cosine_rows(pairs), folder / found.table)
+        drawn.append(found)
+    if groups:
+        found = _agreement_illustration("conflict_depths", "Mean cosine of the tasks' gradients by depth")
+        draw_agreement_by_depth(groups, found.title, folder / found.image)
+        write_rows_csv(agreement_rows([pair for pairs in groups.values() for pair in pairs]), folder / found.table)
+        drawn.append(found)
     return drawn
+
+
+def _agreement_illustration(name: str, title: str) -> Illustration:
+    return Illustration(title, f"{FOLDER}/{name}.png", "", f"{FOLDER}/{name}.csv", tells_agreement=True)
 
 
 def _paths(kind: str, slug: str, task: str) -> tuple[str, str, str]:

@@ -1,9 +1,10 @@
 """What a model must not be trusted with, as far as the record of its run tells."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ..modeling.task import Task
 from .run_record import RunRecord
+from .wording import listed
 
 FEW_ROWS = 30
 """With fewer training rows than these, a label is named."""
@@ -21,7 +22,7 @@ def describe_limits(record: RunRecord) -> list[str]:
 
 
 def _of_texts(record: RunRecord) -> Iterator[str]:
-    sources = _listed(list(record.known_sources.values())) or "texts that this card cannot name"
+    sources = listed(list(record.known_sources.values())) or "texts that this card cannot name"
     scored = ", and scored on texts from there" if record.last_split in record.results else ""
     yield (
         f"It was trained on {sources}{scored}. It answers other kinds of text and other languages as confidently; how "
@@ -33,7 +34,7 @@ def _of_texts(record: RunRecord) -> Iterator[str]:
             "others was not measured."
         )
     if record.pair_tasks:
-        yield f"Trained on pairs of texts alone, and of no meaning for a single text: {_listed(record.pair_tasks)}."
+        yield f"Trained on pairs of texts alone, and of no meaning for a single text: {listed(record.pair_tasks)}."
     of_pairs = ", of a pair that is read together of both" if record.pair_tasks else ""
     if record.max_length:
         yield f"At most {record.max_length} tokens of a text are read{of_pairs}. The rest is cut off."
@@ -79,7 +80,7 @@ def _of_scores(record: RunRecord) -> Iterator[str]:
         yield "The validation scores are optimistic: by them the checkpoint was chosen."
     if record.calibration:
         fitted = [name for name, found in record.calibration.items() if found.get("thresholds")]
-        also = f" and thresholds (of {_listed(fitted)})" if fitted else ""
+        also = f" and thresholds (of {listed(fitted)})" if fitted else ""
         yield (
             f"Temperatures{also} were fitted and measured on the same validation rows: expect somewhat larger errors "
             "of calibration on new texts."
@@ -93,7 +94,7 @@ def _of_scores(record: RunRecord) -> Iterator[str]:
         and task.name not in record.calibration
     ]
     if guessed:
-        yield f"Not calibrated: the probabilities of {_listed(guessed)}."
+        yield f"Not calibrated: the probabilities of {listed(guessed)}."
 
 
 def _not_measured() -> str:
@@ -101,8 +102,3 @@ def _not_measured() -> str:
         "Not measured: differences between groups of people, and what typos or deliberate tricks do. It is not meant "
         "to decide about people without someone who checks."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The names as in a sentence; empty for none."""
-    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

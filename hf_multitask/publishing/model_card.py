@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import ModelCard
 
 from . import data_tables
+from .advice import advise
+from .agreement_tables import CAVEAT, agreement_table
 from .card_metadata import card_metadata
 from .headline import headline_table
 from .limits import describe_limits
@@ -57,7 +59,10 @@ def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ())
         last_split=SPLITS[record.last_split],
         classes=_classes(record, figures),
         limits=[html.escape(limit, quote=False) for limit in describe_limits(record)],
-        curves=[figure for figure in figures if not figure.task],
+        agreement_figures=[figure for figure in figures if figure.tells_agreement],
+        agreement_caveat=CAVEAT,
+        advice=[html.escape(sentence, quote=False) for sentence in advise(record)],
+        curves=[figure for figure in figures if not figure.task and not figure.tells_agreement],
         setup=describe_setup(record),
     )
     return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
@@ -87,6 +92,7 @@ def _tables(record: RunRecord) -> dict[str, str]:
         "calibration": calibration_table(record) if record.calibration else "",
         "thresholds": threshold_tables(record),
         "earlier": earlier_table(record),
+        "agreement": agreement_table(record),
     }
     return tables | {split: describe_scores(record, split) for split in ("eval", "test") if split in record.results}
 

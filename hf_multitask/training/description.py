@@ -23,9 +23,13 @@ TOLD_ARGUMENTS = (
     "warmup_steps",
     "layer_decay",
     "embeddings_lr_scale",
+    "freeze",
+    "gradual_unfreezing_steps",
+    "balancing",
+    "conflict_steps",
     "seed",
 )
-"""Those of the training arguments that a card tells."""
+"""Those of the training arguments that a card tells, where they have a value."""
 
 DATA = "data"
 """What a card calls the rows of a Trainer that knows no names for them."""
@@ -101,7 +105,7 @@ def reported_metrics(task: Task) -> list[ReportedMetric]:
 def told_arguments(trainer: Any) -> dict[str, Any]:
     """The training arguments that a card tells."""
     values = trainer.args.to_dict()
-    return {name: values[name] for name in TOLD_ARGUMENTS}
+    return {name: values[name] for name in TOLD_ARGUMENTS if values.get(name) is not None}
 
 
 def _results(trainer: Any) -> dict[str, Mapping[str, float]]:
