@@ -225,7 +225,7 @@ def test_rows_that_were_selected_from_others_are_those_selected():
 )
 def test_rows_that_the_collator_refuses_are_left_to_it_to_refuse(columns):
     rows = simple(**columns)
-    assert flattened([rows], COLLATE) is None
+    assert flattened(rows, COLLATE) is rows
     with pytest.raises(ValueError, match="a target must be"):
         COLLATE(rows.to_list())
 
@@ -251,22 +251,26 @@ def test_rows_that_the_collator_refuses_are_left_to_it_to_refuse(columns):
     ],
 )
 def test_rows_that_only_the_collator_can_read_are_left_to_it(datasets):
-    assert flattened(datasets, COLLATE) is None
+    mixed = mixture(datasets)
+    assert flattened(mixed, COLLATE) is mixed
 
 
 def test_a_collator_of_the_users_own_gets_rows():
     class Own(MultiTaskCollator):
         pass
 
-    assert flattened([simple()], Own(TOKENIZER, TASKS)) is None
-    assert flattened([simple()], list) is None
-    assert flattened([simple()], COLLATE) is not None
+    rows = simple()
+    assert flattened(rows, Own(TOKENIZER, TASKS)) is rows
+    assert flattened(rows, list) is rows
+    assert isinstance(flattened(rows, COLLATE), FlatRows)
+    assert isinstance(flattened(mixture([rows]), COLLATE), FlatRows)
 
 
 def test_a_tokenizer_that_pads_in_its_own_way_is_left_to_do_so():
     tokenizer = copy.deepcopy(TOKENIZER)
     tokenizer.pad = lambda *args, **kwargs: None
-    assert flattened([simple()], MultiTaskCollator(tokenizer, TASKS)) is None
+    rows = simple()
+    assert flattened(rows, MultiTaskCollator(tokenizer, TASKS)) is rows
 
 
 @pytest.mark.parametrize("indices", [[-1], [4], [0, 4]])

@@ -14,6 +14,7 @@ from .collation import MultiTaskCollator
 from .flat_columns import NotFlatError, chunks, present
 from .flat_inputs import FlatEmbeddings, FlatInputs
 from .flat_targets import FlatAnswers, FlatTargets
+from .mixing import Mixture
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class FlatRows(torch.utils.data.Dataset[dict[str, Any]]):
         if embedded and any(task.reads_tokens for task in collate.tasks):
             raise NotFlatError("a task reads tokens, and rows have none")
         self._inputs = FlatEmbeddings(datasets) if embedded else FlatInputs(datasets, collate.tokenizer)
-        lengths = self._inputs.lengths
+        self.lengths = lengths = self._inputs.lengths
+        """Tokens of every row's first text, (N,); 0 where rows have embeddings."""
         read: dict[str, Callable[[], Any]] = {
             "targets": lambda: FlatTargets(chunks(datasets, "targets"), collate.tasks, lengths),
             "teacher_logits": lambda: FlatAnswers(chunks(datasets, "teacher_logits"), collate.tasks, lengths),
@@ -78,23 +80,18 @@ class FlatRows(torch.utils.data.Dataset[dict[str, Any]]):
         return batch
 
 
-def flattened(datasets: Sequence[Dataset], collate: Any) -> FlatRows | None:
-    """The rows of `datasets` as [`FlatRows`]; `None` where these could not be the same as what `collate` makes.
+def flattened(dataset: Any, collate: Any) -> Any:
+    """The rows of a `Dataset` or a [`Mixture`] as [`FlatRows`]; as they are, where these could not give the same.
 
-    That is so where it is not a plain [`MultiTaskCollator`], and where it refuses rows, or knows more of them.
+    That is so where `collate` is not a plain [`MultiTaskCollator`], and where it refuses rows, or knows more of them.
     """
-    if type(collate) is not MultiTaskCollator or not all(isinstance(rows, Dataset) for rows in datasets):
-        return None
+    if type(collate) is not MultiTaskCollator or type(dataset) not in (Dataset, Mixture):
+        return dataset
     try:
-        return FlatRows(datasets, collate)
+        return FlatRows(list(dataset.datasets.values()) if isinstance(dataset, Mixture) else [dataset], collate)
     except NotFlatError as error:
         logger.info("Batches are made row by row: %s", error)
-        return None
-
-
-def ready(batch: dict[str, Any]) -> dict[str, Any]:
-    """`batch`, which needs no collator."""
-    return batch
+        return dataset
 
 
 def _check_format(rows: Dataset) -> None:

@@ -16,6 +16,7 @@ from ..evaluation.overall import direction
 from ..modeling.backbone import freeze_unused_modules
 from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
+from .batching_trainer import BatchingTrainer
 from .counting import count_targets
 from .finite import check_finite
 from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
@@ -24,13 +25,12 @@ from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
 from .loading import as_mixture, begin_epoch, embedded, train_loader, train_order
 from .loss_log import TaskLossLog
 from .progress import load_progress, save_progress
-from .saving_trainer import SavingTrainer
 from .stopping_rules import early_stopping, task_stopping
 
 logger = logging.getLogger(__name__)
 
 
-class MultiTaskTrainer(SavingTrainer):
+class MultiTaskTrainer(BatchingTrainer):
     """Trains a [`MultiTaskModel`].
 
     - Every task's loss is its mean over the labelled rows of the *whole effective batch*: all micro-batches of an
