@@ -28,6 +28,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
             `average` by default then; the best checkpoint is loaded in the end.
         task_patience: Take a task out of the loss after so many evaluations without a better primary metric, and give
             its head the weights of its best evaluation.
+        max_tokens_per_batch: Tokens of a micro-batch, at most, in place of `per_device_train_batch_size`, which is then
+            not read. Padding is not counted. All effective batches have equally many tokens; see [`BatchOrder`].
 
     Raises:
         ValueError: An argument cannot be right for a multi-task model; the message says what to do instead.
@@ -50,6 +52,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
     task_patience: int | None = field(
         default=None, metadata={"help": "Stop a task after so many evaluations without an improvement of its own."}
+    )
+    max_tokens_per_batch: int | None = field(
+        default=None, metadata={"help": "Tokens of a micro-batch, in place of per_device_train_batch_size rows."}
     )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Must stay false: the rows' `targets` are no argument of `forward`."}
@@ -92,7 +97,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 raise ValueError(
                     f"{name} must be at least 1, found {getattr(self, name)}. Pass {name}=8, for instance."
                 )
-        for name in ("gradual_unfreezing_steps", "early_stopping_patience", "task_patience"):
+        for name in ("gradual_unfreezing_steps", "early_stopping_patience", "task_patience", "max_tokens_per_batch"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, found {value}. Leave it out for none.")
