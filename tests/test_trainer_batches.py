@@ -20,7 +20,7 @@ def weights():
     return tiny_bert().state_dict()
 
 
-@pytest.mark.parametrize(("budget", "accumulation"), [(30, 5), (20, 8)])
+@pytest.mark.parametrize(("budget", "accumulation"), [(30, 5), (24, 6)])
 def test_gradients_of_micro_batches_by_tokens_equal_those_of_one_batch(
     tmp_path, tokenizer, weights, budget, accumulation
 ):
