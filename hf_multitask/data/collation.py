@@ -51,8 +51,13 @@ class MultiTaskCollator:
         self.tokenizer = tokenizer
         self.tasks = list(tasks)
 
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """The batch of `rows`, each with the tokenizer's outputs as lists and maybe `targets`."""
+    def __call__(self, rows: Sequence[dict[str, Any]] | dict[str, Any]) -> dict[str, Any]:
+        """The batch of `rows`, each with the tokenizer's outputs as lists and maybe `targets`.
+
+        What is a batch already, as [`FlatRows`] make it, is returned as it is.
+        """
+        if isinstance(rows, dict):
+            return rows
         batch = self._inputs(rows)
         length = batch["input_ids"].shape[1] if "input_ids" in batch else 0
         if any("targets" in row for row in rows):

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
@@ -77,6 +78,18 @@ class Mixture(torch.utils.data.Dataset[dict[str, Any]]):
         """Tokens of every row, (N,)."""
         return np.concatenate([rows.with_format("numpy")["length"][:] for rows in self.datasets.values()])
 
+    @cached_property
+    def tokens(self) -> NDArray[np.int64]:
+        """Tokens of every row, those of its second text included, (N,)."""
+        return np.concatenate([_tokens(rows) for rows in self.datasets.values()])
+
+    def drawn_tokens(self, seed: int, epoch: int, num_epochs: float = 1) -> int:
+        """Tokens of all rows that an epoch draws; see `order` for the arguments."""
+        is_whole = (self._counts(epoch, num_epochs) == self._sizes_D).all()
+        if is_whole and self.settings.strategy != "annealed":  # in every epoch, so that each is one pass
+            return int(self.tokens.sum())
+        return int(self.tokens[self.order(seed, epoch, num_epochs)].sum())
+
     def shares(self, epoch: int = 0, num_epochs: float = 1) -> dict[str, int]:
         """Per dataset, how many rows an epoch draws; all together `len(mixture)`."""
         return dict(zip(self.datasets, self._counts(epoch, num_epochs).tolist(), strict=True))
@@ -131,6 +144,17 @@ class Mixture(torch.utils.data.Dataset[dict[str, Any]]):
         powers_SD: NDArray[np.float64] = (sizes_D / sizes_D.max()) ** (1.0 / temperatures)
         powers_SD /= powers_SD.sum(axis=1, keepdims=True)
         return powers_SD
+
+
+def _tokens(rows: Dataset) -> NDArray[np.int64]:
+    """Tokens of both texts of each row, (N,)."""
+    if "pair_input_ids" not in rows.column_names:
+        lengths: NDArray[np.int64] = rows.with_format("numpy")["length"][:]
+        return lengths
+    texts = [rows.with_format("arrow")[:][name] for name in ("input_ids", "pair_input_ids")]
+    first, second = (pc.fill_null(pc.list_value_length(ids), 0).to_numpy().astype(np.int64) for ids in texts)
+    tokens: NDArray[np.int64] = first + second
+    return tokens
 
 
 def mix(datasets: Sequence[Dataset]) -> Dataset:

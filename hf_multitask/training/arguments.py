@@ -38,6 +38,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
             too where that is faster (and TF32 on CUDA); `off` as torch does by default. See [`choose`].
         packing: Whether the encoder reads batches without their padding, which computes the same: `auto` where it can,
             `on` or else an error, `off`.
+        max_tokens_per_batch: Tokens of a micro-batch, at most, in place of `per_device_train_batch_size`, which is then
+            not read. Padding is not counted. All effective batches have equally many tokens; see [`BatchOrder`].
 
     Raises:
         ValueError: An argument cannot be right for a multi-task model; the message says what to do instead.
@@ -66,6 +68,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
     packing: str = field(
         default="auto", metadata={"help": "Whether batches are read without padding: auto, on or off."}
+    )
+    max_tokens_per_batch: int | None = field(
+        default=None, metadata={"help": "Tokens of a micro-batch, in place of per_device_train_batch_size rows."}
     )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Must stay false: the rows' `targets` are no argument of `forward`."}
@@ -120,7 +125,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 raise ValueError(
                     f"{name} must be at least 1, found {getattr(self, name)}. Pass {name}=8, for instance."
                 )
-        for name in ("gradual_unfreezing_steps", "early_stopping_patience", "task_patience"):
+        for name in ("gradual_unfreezing_steps", "early_stopping_patience", "task_patience", "max_tokens_per_batch"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, found {value}. Leave it out for none.")

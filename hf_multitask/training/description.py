@@ -14,9 +14,11 @@ from ..evaluation.registry import metrics_of
 from ..modeling.task import Task
 from ..publishing.run_record import UNKNOWN, ReportedMetric, RunRecord
 
+BATCH_SIZE, MAX_TOKENS = "per_device_train_batch_size", "max_tokens_per_batch"
+
 TOLD_ARGUMENTS = (
     "num_train_epochs",
-    "per_device_train_batch_size",
+    BATCH_SIZE,
     "gradient_accumulation_steps",
     "optim",
     "lr_scheduler_type",
@@ -105,7 +107,11 @@ def reported_metrics(task: Task) -> list[ReportedMetric]:
 def told_arguments(trainer: Any) -> dict[str, Any]:
     """The training arguments that a card tells."""
     values = trainer.args.to_dict()
-    return {name: values[name] for name in TOLD_ARGUMENTS if values.get(name) is not None}
+    told = {name: values[name] for name in TOLD_ARGUMENTS if values.get(name) is not None}
+    if values[MAX_TOKENS] is not None:  # the batch size is not read then
+        told = {MAX_TOKENS if name == BATCH_SIZE else name: value for name, value in told.items()}
+        told[MAX_TOKENS] = values[MAX_TOKENS]
+    return told
 
 
 def _results(trainer: Any) -> dict[str, Mapping[str, float]]:

@@ -8,11 +8,11 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..evaluation.calibration import Calibration, calibrate
 from ..evaluation.metrics import MultiTaskMetrics, evaluation_losses
 from .arguments import MultiTaskTrainingArguments
+from .batching_trainer import BatchingTrainer
 from .computing import fast
-from .saving_trainer import SavingTrainer
 
 
-class EvaluatingTrainer(SavingTrainer):
+class EvaluatingTrainer(BatchingTrainer):
     """As [`Trainer`], but evaluation losses are exact means over a split's labelled rows, not means of batch means."""
 
     args: MultiTaskTrainingArguments

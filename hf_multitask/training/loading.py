@@ -1,6 +1,5 @@
 """From a training dataset to the batches of one process."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch.utils.data import DataLoader
 from transformers.trainer_utils import seed_worker
 
 from ..data.batches import BatchOrder
+from ..data.flat_rows import flattened
 from ..data.mixing import Mixture
 from ..data.streaming import StreamedBatches, StreamedMixture
 from ..settings.mixing_settings import MixingSettings
@@ -36,9 +36,19 @@ def embedded(model: nn.Module, dataset: Any, collate: Any, batch_size: int) -> A
 
 
 def train_order(dataset: Any, collate: Any, args: MultiTaskTrainingArguments) -> BatchOrder | StreamedBatches | None:
-    """The batches of this process; `None` where the rows are no mixture."""
+    """The batches of this process; `None` where the rows are no mixture.
+
+    Raises:
+        ValueError: They cannot be made as `args` say.
+    """
     if isinstance(dataset, Mixture):
         return train_batches(dataset, args)
+    if args.max_tokens_per_batch is not None and dataset is not None:
+        raise ValueError(
+            "max_tokens_per_batch must be left out where the tokens of the training rows are not known before, as of "
+            f"streamed ones, found {args.max_tokens_per_batch} and a {type(dataset).__name__}. Pass "
+            "per_device_train_batch_size, or tokenised rows in a Dataset."
+        )
     return streamed_batches(dataset, collate, args) if isinstance(dataset, StreamedMixture) else None
 
 
@@ -74,7 +84,7 @@ def streamed_batches(mixture: StreamedMixture, collate: Any, args: MultiTaskTrai
 
 def train_batches(mixture: Mixture, args: MultiTaskTrainingArguments) -> BatchOrder:
     """The order in which this process reads `mixture`: a function of the seed and the epoch alone."""
-    order = BatchOrder(
+    return BatchOrder(
         mixture,
         per_device_batch_size=args.per_device_train_batch_size,
         accumulation_steps=args.gradient_accumulation_steps,
@@ -82,12 +92,11 @@ def train_batches(mixture: Mixture, args: MultiTaskTrainingArguments) -> BatchOr
         process_index=args.process_index,
         seed=args.seed if args.data_seed is None else args.data_seed,
         num_epochs=args.num_train_epochs,
+        max_steps=args.max_steps,
         sampling_strategy=str(args.train_sampling_strategy),
         drop_last=args.dataloader_drop_last,
+        max_tokens=args.max_tokens_per_batch,
     )
-    if args.max_steps > 0:
-        order.num_epochs = args.max_steps / math.ceil(len(order) / args.gradient_accumulation_steps)
-    return order
 
 
 def train_loader(
@@ -97,7 +106,7 @@ def train_loader(
     workers = args.dataloader_num_workers
     what: dict[str, Any] = {"dataset": order, "batch_size": None}  # a stream's batches are collated
     if isinstance(order, BatchOrder):
-        what = {"dataset": order.rows, "batch_sampler": order, "collate_fn": collate}
+        what = {"dataset": flattened(order.rows, collate), "batch_sampler": order, "collate_fn": collate}
     return DataLoader(
         **what,
         num_workers=workers,

@@ -33,8 +33,8 @@ def load_progress(folder: str, order: BatchOrder | StreamedBatches | None, stopp
             wanted, given = ({key: values.get(key) for key in keys} for values in (saved, found))
             raise ValueError(
                 f"A resumed run must take its rows in the order of its checkpoint, {wanted}, found {given}. Restore it "
-                "(the batch is per_device_train_batch_size * gradient_accumulation_steps * processes, which may be "
-                "split differently), or start a new run."
+                "(the batch is per_device_train_batch_size, or max_tokens_per_batch, * gradient_accumulation_steps * "
+                "processes; a batch of so many rows may be split differently), or start a new run."
             )
     if stopping is not None:
         stopping.load(folder)
