@@ -8,6 +8,8 @@ from typing import Any
 from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames, ParallelMode
 
+from ..balancing.methods import METHODS
+
 OPTIMIZERS_WITH_OWN_GROUPS = ("galore", "apollo", "lomo", "adalomo")
 """First words of the `optim` names that arrange the parameters by themselves."""
 
@@ -28,6 +30,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
             `average` by default then; the best checkpoint is loaded in the end.
         task_patience: Take a task out of the loss after so many evaluations without a better primary metric, and give
             its head the weights of its best evaluation.
+        balancing: How the tasks' losses, or gradients, are combined: `sum`, or one of `METHODS`. `uncertainty`, `dwa`
+            and `famo` weigh the losses; `gradnorm`, `pcgrad`, `mgda`, `cagrad`, `upgrad`, `nashmtl` and `imtl_g` the
+            gradients behind the encoder, see [`FanOut`]. Most of these need the extra `balancing`.
+        conflict_steps: Log the cosines of the tasks' gradients every so many steps, as `conflict/<a>|<b>`.
+        conflict_by_depth: Log them for parts of the encoder too.
 
     Raises:
         ValueError: An argument cannot be right for a multi-task model; the message says what to do instead.
@@ -51,6 +58,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
     task_patience: int | None = field(
         default=None, metadata={"help": "Stop a task after so many evaluations without an improvement of its own."}
     )
+    balancing: str = field(
+        default="sum", metadata={"help": f"How the tasks' losses or gradients are combined: {', '.join(METHODS)}."}
+    )
+    conflict_steps: int | None = field(
+        default=None, metadata={"help": "Log the cosines of the tasks' gradients every so many steps."}
+    )
+    conflict_by_depth: bool = field(default=False, metadata={"help": "Log them for parts of the encoder too."})
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Must stay false: the rows' `targets` are no argument of `forward`."}
     )
@@ -92,12 +106,16 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 raise ValueError(
                     f"{name} must be at least 1, found {getattr(self, name)}. Pass {name}=8, for instance."
                 )
-        for name in ("gradual_unfreezing_steps", "early_stopping_patience", "task_patience"):
+        for name in ("gradual_unfreezing_steps", "early_stopping_patience", "task_patience", "conflict_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, found {value}. Leave it out for none.")
 
     def _check_arguments(self) -> None:
+        if self.balancing not in METHODS:
+            raise ValueError(
+                f"balancing must be one of {list(METHODS)}, found {self.balancing!r}. Choose one of these."
+            )
         if self.label_smoothing_factor:
             _refuse(
                 "label_smoothing_factor",
