@@ -20,9 +20,9 @@ class ConflictMonitor:
 
     $$ M_t = \frac{\partial L_t}{\partial W} W^\top + \frac{\partial L_t}{\partial b} b^\top. $$
 
-    The cosines are those of $\partial L_t / \partial W$ where $b = 0$ and $W^\top W = c I$ on the span of the inputs $x$;
-    elsewhere they may differ, in their sign too. Of the layers below they say nothing; see [`depth_cosines`]. A factor
-    of the loss above 0, such as a task's weight, changes no cosine.
+    The cosines are those of $\partial L_t / \partial W$ where $b = 0$ and $W^\top W = c I$ on the span of the inputs
+    $x$; elsewhere they may differ, in their sign too. Of the layers below they say nothing; see [`depth_cosines`]. A
+    factor of the loss above 0, such as a task's weight, changes no cosine.
 
     Args:
         names: Of the T tasks that may have a gradient, in the model's order.

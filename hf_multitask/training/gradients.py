@@ -122,7 +122,8 @@ class TaskGradients(TrainerCallback):
             losses: Per task, without its weight.
             processes: What the Trainer multiplied `loss` by, since gradients are averaged over processes.
         """
-        self._add(losses)
+        if self._losses or self._gradients:
+            self._add(losses)
         if self._watching and self._args.conflict_by_depth and self._cosines is None:
             self._cosines = self._by_depth(losses)
         if self._losses is None or not self._names:
@@ -167,12 +168,11 @@ class TaskGradients(TrainerCallback):
         method = self._losses or self._gradients
         if method is not None and self._names:
             losses = self._over_processes()
-            after: dict[str, float] = {}
-            if self._micro_batches:
-                after = self._losses_after()
-            method.update(losses, after)
+            method.update(losses, self._losses_after() if self._micro_batches else {})
         if self._watching and self._monitor is not None:
-            self._log(self._monitor.cosines(self._reduce) | (self._cosines or {}))
+            cosines = self._monitor.cosines(self._reduce) | (self._cosines or {})
+            if cosines:  # none where only one task has labels
+                self._log(cosines)
         self._names, self._micro_batches, self._watching, self._cosines = [], (), False, None
 
     def _losses_after(self) -> dict[str, float]:
