@@ -215,6 +215,7 @@ def test_conflicts_are_logged_at_their_steps_and_change_nothing(tmp_path, tokeni
     job.train()
     steps = [line["step"] for line, found in zip(job.state.log_history, logged(job, "conflict"), strict=True) if found]
     assert steps == [3, 6, 12, 15], "the ninth has labels for one task alone"
+    assert [line["step"] for line in job.state.log_history if "loss" in line] == list(range(1, 17))
     found = next(line for line in logged(job, "conflict") if line)
     groups = ("", "/layers.1", "/layers.0", "/embeddings")
     assert set(found) == {f"conflict/topic|sentiment{group}" for group in groups}

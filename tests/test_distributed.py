@@ -93,7 +93,7 @@ def test_two_processes_balance_the_tasks_as_one_does_on_the_whole_batch(tmp_path
         )
     cosine = "conflict/topic|sentiment/last"
     torch.testing.assert_close(numbers[cosine], expected[1][cosine], rtol=1e-4, atol=1e-5)
-    assert numbers["balance/topic/last"] != 1
+    assert abs(numbers["balance/topic/last"] - 1) > 0.01, "there is something to balance"
 
 
 def rows_of(folder, processes, per_device, accumulation, resume=""):

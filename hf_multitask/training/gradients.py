@@ -171,8 +171,10 @@ class TaskGradients(TrainerCallback):
             method.update(losses, self._losses_after() if self._micro_batches else {})
         if self._watching and self._monitor is not None:
             cosines = self._monitor.cosines(self._reduce) | (self._cosines or {})
+            due = control.should_log
             if cosines:  # none where only one task has labels
                 self._log(cosines)
+            control.should_log = due  # `Trainer.log` takes the step's own line, with its loss, for written
         self._names, self._micro_batches, self._watching, self._cosines = [], (), False, None
 
     def _losses_after(self) -> dict[str, float]:
