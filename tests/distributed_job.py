@@ -24,16 +24,24 @@ def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
         for index, row in enumerate(data):
             row["targets"]["sentiment"] = 1 if (index // int(per_device)) % 2 else None
             row["targets"]["topic"] = 2
+    model = fresh(torch.load(Path(folder) / "weights.pt", weights_only=True))
+    if extra.startswith("balancing="):  # what one task learns from a text the other forgets
+        for index, row in enumerate(data):
+            row["targets"] = {"topic": 0 if index % 3 else None, "sentiment": None if index < 5 else 0}
+        with torch.no_grad():
+            model.heads["sentiment"].weight.copy_(-model.heads["topic"].weight[:2])
     # transformers itself would have DDP expect every head to be used then, and fail at the second step
     arguments = {"activation_checkpointing": True} if extra in ("absent", "checkpointing") else {}
+    if extra.startswith("balancing="):
+        arguments = {"balancing": extra.partition("=")[2], "conflict_steps": 1}
     job = trainer(
         Path(folder) / "output",
         make_tokenizer(),
-        fresh(torch.load(Path(folder) / "weights.pt", weights_only=True)),
+        model,
         data,
         per_device_train_batch_size=int(per_device),
         gradient_accumulation_steps=int(accumulation),
-        num_train_epochs=2 if extra in ("absent", "checkpointing") else 1,
+        num_train_epochs=2 if extra in ("absent", "checkpointing") else 3 if "balancing" in arguments else 1,
         **arguments,
     )
     if (
@@ -44,13 +52,14 @@ def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
         job.train_dataset = as_mixture(teach(tiny_bert(initializer_range=0.5), plain, *how))
     kept = KeepGradients(job)
     job.train()
-    logs = job.state.log_history[0]
+    logs = {key: value for line in job.state.log_history[::-1] for key, value in line.items()}  # of the first step
+    logs |= {f"{key}/last": value for line in job.state.log_history for key, value in line.items() if "/" in key}
     metrics = job.evaluate()
     if job.is_world_process_zero():
         numbers = {
             key: torch.tensor(value, dtype=torch.float64)
             for key, value in {**logs, **metrics}.items()
-            if key.startswith(("loss", "eval_loss", "eval_topic"))
+            if key.startswith(("loss", "eval_loss", "eval_topic", "balance", "conflict"))
         }
         numbers["world_size"] = torch.tensor(job.args.world_size)
         save_file(kept.gradients, Path(folder) / "gradients.safetensors")

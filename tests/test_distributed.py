@@ -81,6 +81,21 @@ def test_two_processes_train_with_activation_checkpointing(tmp_path, one_batch):
     assert relative_difference(gradients, one_batch[0]) < 1e-5
 
 
+@pytest.mark.parametrize("balancing", ["upgrad", "mgda", "famo"])
+def test_two_processes_balance_the_tasks_as_one_does_on_the_whole_batch(tmp_path, one_batch, balancing):
+    expected = run(tmp_path / "one", 16, 1, processes=1, extra=f"balancing={balancing}")
+    gradients, numbers = run(tmp_path / "two", 8, 1, processes=2, extra=f"balancing={balancing}")
+    assert numbers["world_size"] == 2
+    assert relative_difference(gradients, expected[0]) < 2e-6
+    for task in ("topic", "sentiment"):
+        torch.testing.assert_close(
+            numbers[f"balance/{task}/last"], expected[1][f"balance/{task}/last"], rtol=1e-5, atol=0
+        )
+    cosine = "conflict/topic|sentiment/last"
+    torch.testing.assert_close(numbers[cosine], expected[1][cosine], rtol=1e-4, atol=1e-5)
+    assert abs(numbers["balance/topic/last"] - 1) > 0.01, "there is something to balance"
+
+
 def rows_of(folder, processes, per_device, accumulation, resume=""):
     """Per optimizer step, the rows that all processes together were trained on."""
     folder.mkdir(exist_ok=True)

@@ -82,7 +82,8 @@ class _Views(torch.autograd.Function):
 def virtual_gradient(gradient: Tensor, embedding: Tensor) -> Tensor:
     """The gradient of a virtual layer, (D, D) float32, from those of the embeddings and the embeddings, (..., D)."""
     rows = gradient.flatten(0, -2).float(), embedding.flatten(0, -2).float()
-    return rows[0].T @ rows[1]
+    with torch.autocast(gradient.device.type, enabled=False):  # of a backward pass inside the user's
+        return rows[0].T @ rows[1]
 
 
 def gramian(virtual_TDD: Tensor) -> Tensor:

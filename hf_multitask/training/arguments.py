@@ -9,6 +9,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames, ParallelMode
 
+from ..balancing.methods import METHODS
 from ..modeling.performance import choose
 
 OPTIMIZERS_WITH_OWN_GROUPS = ("galore", "apollo", "lomo", "adalomo")
@@ -40,6 +41,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
             `on` or else an error, `off`.
         max_tokens_per_batch: Tokens of a micro-batch, at most, in place of `per_device_train_batch_size`, which is then
             not read. Padding is not counted. All effective batches have equally many tokens; see [`BatchOrder`].
+        balancing: How the tasks' losses, or gradients, are combined: `sum`, or one of `METHODS`. `uncertainty`, `dwa`
+            and `famo` weigh the losses; `gradnorm`, `pcgrad`, `mgda`, `cagrad`, `upgrad`, `nashmtl` and `imtl_g` the
+            gradients behind the encoder, see [`FanOut`]. Most of these need the extra `balancing`.
+        conflict_steps: Log the cosines of the tasks' gradients every so many steps, as `conflict/<a>|<b>`.
+        conflict_by_depth: Log them for parts of the encoder too.
 
     Raises:
         ValueError: An argument cannot be right for a multi-task model; the message says what to do instead.
@@ -72,6 +78,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
     max_tokens_per_batch: int | None = field(
         default=None, metadata={"help": "Tokens of a micro-batch, in place of per_device_train_batch_size rows."}
     )
+    balancing: str = field(
+        default="sum", metadata={"help": f"How the tasks' losses or gradients are combined: {', '.join(METHODS)}."}
+    )
+    conflict_steps: int | None = field(
+        default=None, metadata={"help": "Log the cosines of the tasks' gradients every so many steps."}
+    )
+    conflict_by_depth: bool = field(default=False, metadata={"help": "Log them for parts of the encoder too."})
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Must stay false: the rows' `targets` are no argument of `forward`."}
     )
@@ -125,12 +138,17 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 raise ValueError(
                     f"{name} must be at least 1, found {getattr(self, name)}. Pass {name}=8, for instance."
                 )
-        for name in ("gradual_unfreezing_steps", "early_stopping_patience", "task_patience", "max_tokens_per_batch"):
+        steps = ("gradual_unfreezing_steps", "conflict_steps", "max_tokens_per_batch")
+        for name in (*steps, "early_stopping_patience", "task_patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, found {value}. Leave it out for none.")
 
     def _check_arguments(self) -> None:
+        if self.balancing not in METHODS:
+            raise ValueError(
+                f"balancing must be one of {list(METHODS)}, found {self.balancing!r}. Choose one of these."
+            )
         if self.label_smoothing_factor:
             _refuse(
                 "label_smoothing_factor",

@@ -5,25 +5,32 @@ from pathlib import Path
 
 from ..data.batches import BatchOrder
 from ..data.streaming import StreamedBatches
+from .gradients import TaskGradients
 from .task_stopping import TaskStopping
 
 FILE = "data_order.json"
 """What decided the order of the rows."""
 
 
-def save_progress(folder: str, order: BatchOrder | StreamedBatches | None, stopping: TaskStopping | None) -> None:
-    """Write into the checkpoint `folder` what decides the order of the rows, and what is known of tasks that stop."""
+def save_progress(
+    folder: str, order: BatchOrder | StreamedBatches | None, stopping: TaskStopping | None, gradients: TaskGradients
+) -> None:
+    """Write into the checkpoint `folder` what decides the order of the rows, and what stopping and balancing know."""
     if order is not None:
         (Path(folder) / FILE).write_text(json.dumps(order.identity(), indent=2), encoding="utf-8")
     if stopping is not None:
         stopping.save(folder)
+    gradients.save(folder)
 
 
-def load_progress(folder: str, order: BatchOrder | StreamedBatches | None, stopping: TaskStopping | None) -> None:
+def load_progress(
+    folder: str, order: BatchOrder | StreamedBatches | None, stopping: TaskStopping | None, gradients: TaskGradients
+) -> None:
     """Go on from the checkpoint `folder`.
 
     Raises:
-        ValueError: The rows would come in another order than in the run that wrote it: some twice, others never.
+        ValueError: The rows would come in another order than in the run that wrote it: some twice, others never; or the
+            tasks would be balanced in another way.
     """
     path = Path(folder) / FILE
     if order is not None and path.is_file():
@@ -38,3 +45,4 @@ def load_progress(folder: str, order: BatchOrder | StreamedBatches | None, stopp
             )
     if stopping is not None:
         stopping.load(folder)
+    gradients.load(folder)

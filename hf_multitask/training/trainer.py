@@ -20,6 +20,7 @@ from .evaluating_trainer import EvaluatingTrainer
 from .finite import check_finite
 from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
 from .frozen import reads_only_embeddings
+from .gradients import TaskGradients
 from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
 from .loading import as_mixture, begin_epoch, embedded, train_loader, train_order
 from .loss_log import TaskLossLog
@@ -36,7 +37,8 @@ class MultiTaskTrainer(EvaluatingTrainer):
       accumulation and all processes together. The gradients are those of one big batch.
     - A task without a labelled row there is left alone by the optimizer.
     - The optimizer's groups are those of [`layerwise_parameter_groups`].
-    - The logs hold each task's loss (`loss/<task>`) and each group's learning rate (`lr/<group>`).
+    - The logs hold each task's loss (`loss/<task>`), each group's learning rate (`lr/<group>`), and the factors that
+      balance the tasks (`balance/<task>`) where they are not just summed.
     - The order of the rows is a function of the seed and the epoch, for any number of processes; see [`BatchOrder`].
     - Evaluation losses are exact means over the split's labelled rows, not means of batch means.
     - Where nothing of the encoder learns, its embeddings are computed once, as in evaluation.
@@ -109,6 +111,9 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._order: Any = None
         self._row_ids: list[str] | None = None
         self._losses = TaskLossLog(args.device)
+        how: Any = {"reduce": self._sum_over_processes, "log": self.log, "measure": self._task_losses}
+        self._gradients = TaskGradients(self._plain_model(), args, **how)
+        self.add_callback(self._gradients)
         self._group_rates: dict[str, float] = {}
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -126,7 +131,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._losses.clear()
         texts = self.train_dataset, self.eval_dataset
         try:
-            with fast(self._plain_model(), self.args):
+            with fast(self._plain_model(), self.args), self._gradients.training():
                 return super().train(*args, **kwargs)
         finally:
             self.train_dataset, self.eval_dataset = texts
@@ -146,6 +151,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """As [`Trainer._run_epoch`], in the order of that epoch."""
         begin_epoch(self._order, kwargs["epoch"], kwargs["steps_trained_in_current_epoch"])
+        self._gradients.begin_epoch(kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)
 
     def parameter_groups(self, model: nn.Module | None = None) -> list[dict[str, Any]]:
@@ -198,13 +204,23 @@ class MultiTaskTrainer(EvaluatingTrainer):
             tasks, step = self.model.config.tasks, self.state.global_step
             check_finite(tasks, outputs["losses"], outputs["logits"], inputs["labels"], self._row_ids, step)
             self._losses.add(outputs["losses"])
+            copies = self.accelerator.num_processes // self.get_tp_size()
+            loss = self._gradients.weigh(loss, outputs["losses"], copies)
         return (loss, outputs) if return_outputs else loss
+
+    @torch.no_grad()
+    def _task_losses(self, micro_batch: Any, counts: Any) -> Mapping[str, Tensor]:
+        """The tasks' losses of a micro-batch, as in training."""
+        inputs = self._prepare_inputs(micro_batch)
+        outputs: Any = super().compute_loss(self.model_wrapped, inputs, True, counts)[1]
+        losses: Mapping[str, Tensor] = outputs["losses"]
+        return losses
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As [`Trainer.log`]; the logs of training steps also hold `loss/<task>` and `lr/<group>`."""
         if "loss" in logs:
             logs |= {f"loss/{name}": loss for name, loss in self._losses.means(self._sum_over_processes).items()}
-            logs |= {f"lr/{name}": rate for name, rate in self._group_rates.items()}
+            logs |= {f"lr/{name}": rate for name, rate in self._group_rates.items()} | self._gradients.logs()
         super().log(logs, start_time)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
@@ -213,6 +229,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         counts = self._labelled_rows(batches, device)
         if self._has_loss(counts):
             self._losses.begin_batch(counts)
+            self._gradients.begin_batch(counts, batches, self.state.global_step + 1)
         return batches, counts
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
@@ -243,13 +260,13 @@ class MultiTaskTrainer(EvaluatingTrainer):
         """As [`Trainer._save_optimizer_and_scheduler`], and what else a resumed run needs."""
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
-            save_progress(output_dir, self._order, self._stopping)
+            save_progress(output_dir, self._order, self._stopping, self._gradients)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """As [`Trainer._load_optimizer_and_scheduler`], and what else a resumed run needs."""
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            load_progress(checkpoint, self._order, self._stopping)
+            load_progress(checkpoint, self._order, self._stopping, self._gradients)
 
     def _has_loss(self, counts: Mapping[str, Tensor]) -> bool:
         """Whether one of the tasks counted has a weight in the loss."""

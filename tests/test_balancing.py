@@ -1,0 +1,234 @@
+"""The Trainer with balanced tasks: the same learning however a batch is cut up, and whenever a run is interrupted."""
+
+import pytest
+import torch
+from conftest import TASKS, tiny_bert
+from peft import LoraConfig, get_peft_model
+from test_trainer import KeepGradients, first_gradients, fresh, relative_difference, rows, trainer, weights  # noqa: F401
+from transformers import TrainerCallback, set_seed
+
+from hf_multitask.balancing import methods
+from hf_multitask.balancing.methods import GRADIENT_METHODS, LOSS_METHODS
+
+BALANCED = [*LOSS_METHODS, *GRADIENT_METHODS]
+
+
+def balanced(tmp_path, tokenizer, balancing, weights, **arguments):  # noqa: F811
+    values = {"per_device_train_batch_size": 4, "num_train_epochs": 4, "head_learning_rate": 0.01}
+    return trainer(tmp_path, tokenizer, fresh(weights), balancing=balancing, **{**values, **arguments})
+
+
+def logged(job, word):
+    return [{k: v for k, v in line.items() if k.startswith(f"{word}/")} for line in job.state.log_history]
+
+
+@pytest.mark.parametrize("balancing", BALANCED)
+def test_every_method_trains_and_logs_its_factors(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+    job = balanced(tmp_path, tokenizer, balancing, weights)
+    job.train()
+    found = [line for line in logged(job, "balance") if line]
+    assert {key for line in found for key in line} == {"balance/topic", "balance/sentiment"}
+    assert len({line["balance/topic"] for line in found}) > 1
+    assert job.model.fan_out is None
+
+
+def test_the_plain_sum_is_the_default_and_leaves_no_trace(tmp_path, tokenizer, weights):  # noqa: F811
+    job = trainer(tmp_path, tokenizer, fresh(weights), save_strategy="epoch")
+    assert job.args.balancing == "sum"
+    job.train()
+    assert not any(logged(job, "balance"))
+    assert not list(tmp_path.rglob("balancing.safetensors"))
+
+
+@pytest.mark.parametrize("balancing", LOSS_METHODS)
+def test_losses_are_weighed_alike_however_a_batch_is_cut_up(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+    found = []
+    for accumulation in (1, 4):
+        sizes = {"per_device_train_batch_size": 8 // accumulation, "gradient_accumulation_steps": accumulation}
+        job = balanced(tmp_path, tokenizer, balancing, weights, optim="sgd", **sizes)
+        job.train()
+        found.append((logged(job, "balance"), job.model.state_dict()))
+    for one, cut in zip(found[0][0], found[1][0], strict=True):
+        assert cut == pytest.approx(one, rel=1e-4)
+    assert relative_difference(found[1][1], found[0][1]) < 1e-6
+
+
+def task_gradients(model, batch):
+    """Of each task's loss alone, all gradients of the encoder."""
+    found = {}
+    for name, loss in model(**batch).losses.items():
+        model.zero_grad()
+        loss.backward(retain_graph=True)
+        found[name] = {n: p.grad.clone() for n, p in model.backbone.named_parameters() if p.grad is not None}
+    return found
+
+
+@pytest.mark.parametrize("balancing", GRADIENT_METHODS)
+def test_the_encoder_learns_from_the_factors_that_are_logged_and_the_heads_from_the_sum(
+    tmp_path,
+    tokenizer,
+    weights,  # noqa: F811
+    balancing,
+):
+    job = balanced(
+        tmp_path, tokenizer, balancing, weights, per_device_train_batch_size=16, num_train_epochs=1, report_to="none"
+    )
+    model = fresh(weights)
+    each = task_gradients(model, job.data_collator([job.train_dataset[index] for index in range(16)]))
+    gradients = first_gradients(job)
+    factors = logged(job, "balance")[0]
+    expected = {}
+    for task, found in each.items():
+        for name, gradient in found.items():
+            part = factors[f"balance/{task}"] * gradient
+            expected[f"backbone.{name}"] = expected.get(f"backbone.{name}", 0) + part
+    encoder = {name: value for name, value in gradients.items() if name.startswith("backbone")}
+    assert relative_difference(encoder, expected) < 1e-5
+    plain = first_gradients(trainer(tmp_path, tokenizer, fresh(weights)))
+    for name in gradients.keys() - encoder.keys():
+        torch.testing.assert_close(gradients[name], plain[name])
+
+
+def test_the_loss_weights_of_tasks_come_before_balancing(tmp_path, tokenizer, weights):  # noqa: F811
+    found = []
+    for weight in (1.0, 4.0):
+        model = fresh(weights, tasks=[TASKS[0], {**TASKS[1], "loss_weight": weight}])
+        job = trainer(tmp_path, tokenizer, model, balancing="nashmtl")
+        job.train()
+        found.append(logged(job, "balance")[0]["balance/sentiment"] / logged(job, "balance")[0]["balance/topic"])
+    assert found[1] == pytest.approx(found[0] / 4, rel=0.01)  # the bargain knows no task's scale
+
+
+@pytest.mark.parametrize("balancing", ["upgrad", "uncertainty", "famo"])
+def test_a_task_absent_from_a_batch_takes_no_part(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+    data = rows(16, topic_every=1)
+    for row in data[:8]:
+        row["targets"]["sentiment"] = None
+    job = trainer(
+        tmp_path, tokenizer, fresh(weights), data, per_device_train_batch_size=8, balancing=balancing, logging_steps=1
+    )
+    job.train()
+    first, second = logged(job, "balance")[:2]
+    assert first == {"balance/topic": 1.0}
+    assert set(second) == {"balance/topic", "balance/sentiment"}
+
+
+class Break(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        raise RuntimeError("broken")
+
+
+def test_a_run_that_fails_leaves_nothing_in_the_model(tmp_path, tokenizer, weights):  # noqa: F811
+    job = balanced(tmp_path, tokenizer, "upgrad", weights)
+    job.add_callback(Break())
+    with pytest.raises(RuntimeError, match="broken"):
+        job.train()
+    assert job.model.fan_out is None
+
+
+def resumable(tmp_path, tokenizer, balancing):
+    set_seed(0)
+    model = tiny_bert(hidden_dropout_prob=0.1)
+    values = {"save_strategy": "steps", "save_steps": 5, "train_sampling_strategy": "random", "num_train_epochs": 4}
+    sizes = {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 2}  # three steps an epoch
+    return trainer(tmp_path, tokenizer, model, balancing=balancing, head_learning_rate=0.01, **values, **sizes)
+
+
+@pytest.mark.parametrize("balancing", ["uncertainty", "dwa", "famo", "gradnorm", "nashmtl", "pcgrad"])
+def test_a_resumed_run_goes_on_with_what_balancing_knew(tmp_path, tokenizer, balancing):
+    whole = resumable(tmp_path / "a", tokenizer, balancing)
+    whole.train()
+    resumed = resumable(tmp_path / "b", tokenizer, balancing)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-5"))
+    assert logged(resumed, "balance") == logged(whole, "balance")
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(("before", "after"), [("uncertainty", "gradnorm"), ("sum", "upgrad"), ("upgrad", "sum")])
+def test_a_run_cannot_be_resumed_with_another_balancing(tmp_path, tokenizer, weights, before, after):  # noqa: F811
+    balanced(tmp_path, tokenizer, before, weights, save_strategy="epoch", num_train_epochs=1).train()
+    job = balanced(tmp_path, tokenizer, after, weights)
+    with pytest.raises(ValueError, match=f"must balance as its checkpoint, method '{before}', found '{after}'"):
+        job.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+
+
+def test_a_second_run_of_a_trainer_starts_anew(tmp_path, tokenizer, weights):  # noqa: F811
+    job = balanced(tmp_path, tokenizer, "uncertainty", weights)
+    job.train()
+    job.train()
+    assert logged(job, "balance")[0] == {"balance/topic": 1.0}  # all that the first batch has labels for
+
+
+def test_an_unknown_balancing_is_refused(tmp_path, tokenizer, weights):  # noqa: F811
+    with pytest.raises(ValueError, match="balancing must be one of .*'sum', 'uncertainty'.*, found 'best'"):
+        balanced(tmp_path, tokenizer, "best", weights)
+
+
+@pytest.mark.parametrize("arguments", [{"balancing": "dwa"}, {"balancing": "upgrad"}, {"conflict_steps": 2}])
+def test_one_task_alone_cannot_be_balanced(tmp_path, tokenizer, arguments):
+    tasks = [TASKS[0], {**TASKS[1], "loss_weight": 0.0}]
+    with pytest.raises(ValueError, match=r"needs two tasks with a loss_weight, found \['topic'\]"):
+        trainer(tmp_path, tokenizer, tiny_bert(tasks=tasks), **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"balancing": "mgda"}, {"balancing": "gradnorm"}, {"conflict_steps": 2}])
+def test_gradients_of_a_frozen_encoder_cannot_be_balanced_or_compared(tmp_path, tokenizer, arguments):
+    with pytest.raises(ValueError, match="needs an encoder that learns, found all of it frozen"):
+        trainer(tmp_path, tokenizer, freeze=["backbone"], **arguments)
+
+
+def test_losses_on_a_frozen_encoder_can_be_balanced(tmp_path, tokenizer, weights):  # noqa: F811
+    job = balanced(tmp_path, tokenizer, "famo", weights, freeze=["backbone"])
+    job.train()
+    assert any(logged(job, "balance"))
+
+
+def test_a_missing_package_is_named_before_training(tmp_path, tokenizer, weights, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(methods, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"found no torchjd.*pip install 'hf_multitask\[balancing\]'"):
+        balanced(tmp_path, tokenizer, "pcgrad", weights)
+    balanced(tmp_path, tokenizer, "nashmtl", weights)
+
+
+def test_two_epochs_of_dynamic_averages_are_warned_about(tmp_path, tokenizer, weights, caplog):  # noqa: F811
+    balanced(tmp_path, tokenizer, "dwa", weights, num_train_epochs=2)
+    assert "does nothing in the first two epochs" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 asks for it
+def test_adapters_are_trained_on_balanced_gradients(tmp_path, tokenizer):
+    model = get_peft_model(
+        tiny_bert(), LoraConfig(r=2, target_modules=["query"], modules_to_save=["topic", "sentiment"])
+    )
+    job = trainer(tmp_path, tokenizer, model, balancing="upgrad", num_train_epochs=2)
+    job.train()
+    assert any(logged(job, "balance"))
+    assert job._plain_model().fan_out is None
+
+
+@pytest.mark.parametrize("balancing", ["sum", "uncertainty", "upgrad"])
+def test_conflicts_are_logged_at_their_steps_and_change_nothing(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+    plain = balanced(tmp_path, tokenizer, balancing, weights)
+    plain.train()
+    job = balanced(tmp_path, tokenizer, balancing, weights, conflict_steps=3, conflict_by_depth=True)
+    job.train()
+    steps = [line["step"] for line, found in zip(job.state.log_history, logged(job, "conflict"), strict=True) if found]
+    assert steps == [3, 6, 12, 15], "the ninth has labels for one task alone"
+    assert [line["step"] for line in job.state.log_history if "loss" in line] == list(range(1, 17))
+    found = next(line for line in logged(job, "conflict") if line)
+    groups = ("", "/layers.1", "/layers.0", "/embeddings")
+    assert set(found) == {f"conflict/topic|sentiment{group}" for group in groups}
+    assert all(-1 <= value <= 1 for value in found.values())
+    for name, value in plain.model.state_dict().items():
+        torch.testing.assert_close(value, job.model.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+def test_conflicts_are_those_of_the_whole_effective_batch(tmp_path, tokenizer, weights):  # noqa: F811
+    found = []
+    for accumulation in (1, 4):
+        sizes = {"per_device_train_batch_size": 16 // accumulation, "gradient_accumulation_steps": accumulation}
+        job = trainer(tmp_path, tokenizer, fresh(weights), conflict_steps=1, **sizes)
+        job.train()
+        found.append(logged(job, "conflict")[0])
+    assert found[1] == pytest.approx(found[0], abs=1e-4)
