@@ -23,6 +23,7 @@ from .result_tables import (
 from .run_record import RunRecord
 from .samples import describe_samples
 from .setup import describe_setup
+from .transfer_tables import cost_table, pair_table, transfer_sentences, transfer_table, verdicts
 
 if TYPE_CHECKING:
     from .figures import Illustration  # with it matplotlib, which a card needs not wait for
@@ -57,7 +58,10 @@ def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ())
         last_split=SPLITS[record.last_split],
         classes=_classes(record, figures),
         limits=[html.escape(limit, quote=False) for limit in describe_limits(record)],
-        curves=[figure for figure in figures if not figure.task],
+        transfer_figures=[figure for figure in figures if figure.tells_transfer],
+        verdicts=[] if record.transfer is None else verdicts(record.transfer),
+        transfer_sentences=[] if record.transfer is None else transfer_sentences(record.transfer),
+        curves=[figure for figure in figures if not figure.task and not figure.tells_transfer],
         setup=describe_setup(record),
     )
     return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
@@ -88,6 +92,10 @@ def _tables(record: RunRecord) -> dict[str, str]:
         "thresholds": threshold_tables(record),
         "earlier": earlier_table(record),
     }
+    if record.transfer is not None:
+        tables["transfer"] = transfer_table(record.transfer)
+        tables["pairs"] = pair_table(record.transfer)
+        tables["costs"] = cost_table(record.transfer)
     return tables | {split: describe_scores(record, split) for split in ("eval", "test") if split in record.results}
 
 
