@@ -1,8 +1,12 @@
 """A run's model against models of single tasks, where the configuration asks for it."""
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from ..modeling.task import Task
 from ..publishing.transfer_record import TransferRecord
@@ -57,10 +61,7 @@ def compare(run: "Run") -> TransferRecord:
         return model if settings.lora is None else add_lora(model, settings.lora)
 
     split = next(name for name in SCORED if name in run.evaluated)
-    talkative = logging.getLogger("hf_multitask")
-    level = talkative.level
-    talkative.setLevel(logging.WARNING)  # what each run would say again has been said of the shared one
-    try:
+    with _quiet():
         return compare_single_task(
             run.trainer,
             new_model,
@@ -69,5 +70,21 @@ def compare(run: "Run") -> TransferRecord:
             pairs=settings.compare_pairs,
             split=split,
         )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what every run would say again: it was said of the shared one."""
+    talkative = logging.getLogger("hf_multitask")
+    level, bars = talkative.level, (are_progress_bars_disabled(), is_progress_bar_enabled())
+    talkative.setLevel(logging.WARNING)
+    disable_progress_bars()
+    disable_progress_bar()
+    try:
+        yield
     finally:
         talkative.setLevel(level)
+        if not bars[0]:
+            enable_progress_bars()
+        if bars[1]:
+            enable_progress_bar()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .canvas import BLUE, ORANGE, drawing, plain
 from .transfer_record import GAINED, LOST, OPEN, Difference, TransferRecord
+from .transfer_tables import metric_title
 
 COLOURS = LinearSegmentedColormap.from_list("transfer", [ORANGE, "#FFFFFF", BLUE])
 """From lost over nothing to gained."""
@@ -40,7 +41,7 @@ def draw_transfer(transfer: TransferRecord, title: str, path: Path) -> None:
         cells = [(sign * value / scale, f"{value:+.4f}") for value in mean.by_seed]
         rows.append([*cells, _cell(mean)])
     columns = [*(f"seed {seed}" for seed in transfer.seeds), "mean"]
-    _draw([task.task for task in transfer.tasks], columns, rows, title, path)
+    _draw(_names(transfer), columns, rows, "", title, path)
 
 
 def draw_pairs(transfer: TransferRecord, title: str, path: Path) -> None:
@@ -50,7 +51,12 @@ def draw_pairs(transfer: TransferRecord, title: str, path: Path) -> None:
     """
     names = [task.task for task in transfer.tasks]
     rows = [[*(_cell(task.beside.get(name)) for name in names), _cell(task.difference)] for task in transfer.tasks]
-    _draw(names, [*(f"beside {name}" for name in names), "beside all"], rows, title, path)
+    _draw(_names(transfer), [*names, "all"], rows, "trained beside", title, path)
+
+
+def _names(transfer: TransferRecord) -> list[str]:
+    """The tasks, with their metrics and which way these are good."""
+    return [f"{plain(task.task)}\n{metric_title(task)}" for task in transfer.tasks]
 
 
 def _cell(found: Difference | None) -> tuple[float, str]:
@@ -58,12 +64,17 @@ def _cell(found: Difference | None) -> tuple[float, str]:
 
 
 def _draw(
-    rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[tuple[float, str]]], title: str, path: Path
+    rows: Sequence[str],
+    columns: Sequence[str],
+    cells: Sequence[Sequence[tuple[float, str]]],
+    label: str,
+    title: str,
+    path: Path,
 ) -> None:
     gains_RC: NDArray[np.float64] = np.array([[gain for gain, _ in row] for row in cells])
     finite = np.abs(gains_RC[np.isfinite(gains_RC)])
     span = max(float(finite.max()) if finite.size else 0.0, LEAST_SPAN)
-    longest = max(len(plain(name)) for name in rows) * 0.0085 * 9
+    longest = max(len(line) for name in rows for line in name.split("\n")) * 0.0085 * 9
     names = [plain(name) for name in columns]
     rotation = 0 if max(map(len, names)) * 0.0085 * 9 < 0.95 else 90
     below = 0.3 if rotation == 0 else max(map(len, names)) * 0.0085 * 9
@@ -74,7 +85,8 @@ def _draw(
         image = axes.imshow(gains_RC, cmap=COLOURS, vmin=-span, vmax=span, aspect="auto")
         axes.spines[:].set_visible(False)
         axes.set_xticks(range(len(columns)), names, rotation=rotation, parse_math=False)
-        axes.set_yticks(range(len(rows)), [plain(name) for name in rows], parse_math=False)
+        axes.set_yticks(range(len(rows)), rows, parse_math=False)
+        axes.set_xlabel(label)
         axes.tick_params(length=0)
         axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
@@ -84,6 +96,8 @@ def _draw(
             for column, (gain, text) in enumerate(found):
                 dark = np.isfinite(gain) and abs(gain) > 0.6 * span
                 axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "#222222")
-        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, aspect=12, format=PercentFormatter(1.0))
-        bar.set_label("of the single-task score")
+        bar = figure.colorbar(
+            image, ax=axes, fraction=0.04, pad=0.02, aspect=12, format=PercentFormatter(1.0, decimals=1)
+        )
+        bar.set_label("worse (-) or better (+),\nof the single-task score")
         bar.outline.set_visible(False)

@@ -64,9 +64,9 @@ class Costs:
 
     Args:
         models: How many models.
-        training: Seconds of all optimizer steps, without evaluations and checkpoints, on average over the seeds;
-            `None` where they were not measured.
-        answering: Seconds to answer all tasks of `texts`, on average over the seeds.
+        training: Seconds of all optimizer steps, without evaluations and checkpoints, the median over the
+            seeds; `None` where they were not measured.
+        answering: Seconds to answer all tasks of `texts`, the median over the seeds.
         texts: So many texts, or pairs, of the scored split.
         parameters: Number of parameters.
         size: Bytes of the weights.

@@ -35,7 +35,14 @@ def transfer_table(transfer: TransferRecord) -> str:
         ]
         for task in transfer.tasks
     ]
-    header = ["does sharing help?", f"metric, {transfer.split}", "single-task", "multi-task", "difference [95 %]", ""]
+    header = [
+        "does sharing help?",
+        f"metric, {transfer.split}",
+        "single-task",
+        "multi-task",
+        "difference [95 %]",
+        "verdict",
+    ]
     return format_table([*header, "rows", "examples"], rows)
 
 
@@ -55,13 +62,13 @@ def transfer_sentences(transfer: TransferRecord) -> list[str]:
     sentences = []
     if count > 1:
         sentences.append(
-            f"Intervals are of the mean over the seeds {seeds}, by 1,000 paired resamples of rows and of seeds; "
-            f"{count} seeds tell only roughly what chance does in training."
+            f"Intervals are of the mean over the seeds {seeds}: by 1,000 paired resamples of the rows, and by "
+            f"Student's t for what {count} seeds leave open of chance in training."
         )
     else:
         sentences.append(
-            f"Intervals are of one seed, {seeds}, by 1,000 paired resamples of rows: what chance does in training is "
-            "not in them."
+            f"Intervals are of one seed, {seeds}, by 1,000 paired resamples of the rows: what chance does in training "
+            "is not in them."
         )
     if len(transfer.tasks) > 1:
         sentences.append("Of twenty such intervals about one misses the truth by chance.")
@@ -69,6 +76,7 @@ def transfer_sentences(transfer: TransferRecord) -> list[str]:
         "A single-task run sees only rows with a target of its task, so that it makes fewer steps, each of a full "
         "batch."
     )
+    sentences.append("Times are medians over the seeds, of optimizer steps and of answers alone.")
     if transfer.stopped_early:
         sentences.append("Each run could end, or choose its checkpoint, by its own validation scores.")
     if transfer.split != "test":

@@ -189,8 +189,8 @@ class RunSettings:
         streamed = [name for name, dataset in self.datasets.items() if dataset.streaming]
         if streamed:
             raise ValueError(
-                "compare_single_task needs training rows that can be chosen by task, found the streamed datasets "
-                f"{streamed}. Remove streaming, or compare_single_task."
+                "compare_single_task must be left out where datasets are streamed, found true and the streamed "
+                f"datasets {streamed}: their rows cannot be chosen by task. Remove streaming, or compare_single_task."
             )
 
     def _check_start(self) -> None:

@@ -1,11 +1,11 @@
 """From what models answered to what each task gained or lost."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, median
 
 from ..evaluation.answers import Answers
 from ..evaluation.metric import Metric
-from ..evaluation.paired_bootstrap import mean_difference, paired_interval
+from ..evaluation.paired_bootstrap import first_minus_second, mean_difference, paired_interval
 from ..evaluation.registry import primary_of
 from ..modeling.task import Task
 from ..publishing.transfer_record import GAINED, LOST, OPEN, Costs, Difference, TaskTransfer
@@ -69,7 +69,7 @@ def difference(metric: Metric, shared: Sequence[Answers], single: Sequence[Answe
         interval=interval,
         verdict=verdict(interval, metric.higher_is_better),
         gain=sign * mean / (scale or 1.0),
-        by_seed=[metric.score(first) - metric.score(second) for first, second in pairs],
+        by_seed=[first_minus_second(metric, *pair) for pair in pairs],
     )
 
 
@@ -82,7 +82,7 @@ def verdict(interval: tuple[float, float] | None, higher_is_better: bool) -> str
 
 
 def costs_of(groups: Sequence[Sequence[str]], seeds: int, outcomes: Outcomes, texts: int) -> Costs:
-    """What models cost that answer all tasks together, on average over the seeds.
+    """What models cost that answer all tasks together: of each model the median over the seeds.
 
     Args:
         groups: The tasks of each model.
@@ -90,15 +90,14 @@ def costs_of(groups: Sequence[Sequence[str]], seeds: int, outcomes: Outcomes, te
         outcomes: Of all models.
         texts: The number of texts that the time to answer is of.
     """
-    numbers = [[outcomes[Experiment(tuple(group), seed)].numbers for group in groups] for seed in range(seeds)]
+    numbers = [[outcomes[Experiment(tuple(group), seed)].numbers for seed in range(seeds)] for group in groups]
     # Of a shared model that no clock has watched, the time is not known.
-    known = [[one.training for one in of_seed if one.training is not None] for of_seed in numbers]
-    whole = [sum(times) for times in known if len(times) == len(groups)]
+    known = [[one.training for one in of_group if one.training is not None] for of_group in numbers]
     return Costs(
         models=len(groups),
-        training=fmean(whole) if whole else None,
-        answering=fmean(sum(one.answering for one in of_seed) for of_seed in numbers),
+        training=sum(median(times) for times in known) if all(known) else None,
+        answering=sum(median(one.answering for one in of_group) for of_group in numbers),
         texts=texts,
-        parameters=sum(one.parameters for one in numbers[0]),
-        size=sum(one.size for one in numbers[0]),
+        parameters=sum(of_group[0].parameters for of_group in numbers),
+        size=sum(of_group[0].size for of_group in numbers),
     )

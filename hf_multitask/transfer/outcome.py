@@ -89,7 +89,8 @@ class Store:
         path = self._path(experiment, fingerprint)
         try:
             told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+            # Opened here: of a file that is cut off, numpy would leave it open.
+            with path.with_suffix(".npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 answered: dict[str, Any] = {
                     name: tuple(arrays[f"{part}_{place}"] for part in ("outputs", "targets", "rows"))
                     for place, name in enumerate(told["answered"])
