@@ -79,7 +79,7 @@ def arguments(folder, **overrides):
 def shared(tmp_path, tokenizer):
     """A function that trains the shared model."""
 
-    def train(tasks=TASKS, rows=None, **overrides):
+    def train(tasks=TASKS, rows=None, evaluated=None, **overrides):
         args = arguments(tmp_path, **overrides)
         torch.manual_seed(args.seed)
         trainer = MultiTaskTrainer(
@@ -87,6 +87,7 @@ def shared(tmp_path, tokenizer):
             args,
             processing_class=tokenizer,
             train_dataset=rows or {"all": make_rows(tokenizer)},
+            eval_dataset=evaluated,
         )
         trainer.add_callback(TrainingClock())
         trainer.train()
@@ -262,14 +263,8 @@ def test_an_outcome_that_was_cut_off_is_made_again(shared, scored, tmp_path, end
 
 
 def test_no_checkpoint_of_a_compared_model_is_kept(shared, scored, tmp_path, tokenizer):
-    trainer = shared()
-    trainer.eval_dataset = make_rows(tokenizer, 12, shift=7)
-    for name, value in arguments(
-        tmp_path, eval_strategy="epoch", save_strategy="epoch", load_best_model_at_end=True
-    ).__dict__.items():
-        if name in ("eval_strategy", "save_strategy", "load_best_model_at_end", "metric_for_best_model"):
-            setattr(trainer.args, name, value)
-    trainer.args.greater_is_better = True
+    best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    trainer = shared(evaluated=make_rows(tokenizer, 12, shift=7), **best)
     record = compare_single_task(trainer, new_model, scored, seeds=1)
     assert record.stopped_early
     assert {path.suffix for path in (tmp_path / "transfer").rglob("*")} == {".json", ".npz"}

@@ -13,7 +13,6 @@ from hf_multitask.publishing.model_card import render_model_card
 from hf_multitask.publishing.transfer_record import GAINED, LOST, OPEN, Costs, Difference, TaskTransfer, TransferRecord
 from hf_multitask.publishing.transfer_tables import describe_transfer, verdicts
 
-
 BARE = {"confusion": {}, "per_class": {}, "log_history": []}
 """What other figures are of."""
 

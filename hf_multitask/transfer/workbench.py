@@ -1,6 +1,5 @@
 """Where the models of a comparison are trained and answer, each as the shared model was."""
 
-import gc
 import hashlib
 import shutil
 import tempfile
@@ -120,9 +119,7 @@ class Workbench:
             trainer.add_callback(clock)
             trainer.train()
             outcome = self._answered(trainer, tasks, steps, examples, clock.seconds(steps))
-        del trainer
-        gc.collect()  # a Trainer and its callbacks hold each other, and a model with them
-        return outcome
+        return outcome  # the next Trainer frees what this one leaves
 
     def _answered(
         self, trainer: MultiTaskTrainer, tasks: Sequence[Task], steps: int, examples: int, training: float | None
