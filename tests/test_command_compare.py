@@ -91,6 +91,17 @@ def test_a_comparison_is_told_on_the_terminal_and_in_the_card_and_goes_on_where_
     assert not list((tmp_path / "out").glob("checkpoint-*/transfer"))
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 asks for it
+def test_a_model_with_adapters_is_compared_with_others_that_have_them(words, tmp_path):
+    train(words(lora={"rank": 2}, compare_seeds=1))
+    found = [json.loads(path.read_text()) for path in (tmp_path / "out" / "transfer").glob("*.json")]
+    shared, *single = sorted((told["numbers"]["parameters"], told["tasks"]) for told in found)[::-1]
+    assert shared[1] == ["topic", "mood"]
+    assert [tasks for _, tasks in single] == [["topic"], ["mood"]]
+    heads = {"topic": 3 * 17, "mood": 2 * 17}
+    assert {shared[0] - sum(heads.values())} == {count - heads[tasks[0]] for count, tasks in single}
+
+
 def test_what_compared_models_answered_is_not_uploaded():
     for path in ("transfer/topic_0_abc.npz", "transfer/topic_0_abc.json"):
         assert any(fnmatch.fnmatch(path, pattern) for pattern in KEPT_HERE)

@@ -28,6 +28,9 @@ TIMED_TEXTS = 512
 WORK = "_work-"
 """Begins the names of the folders of models under way."""
 
+BESIDE_WEIGHTS = (".lora_", ".original_module.")
+"""Parts of the names of what peft puts beside a model's own weights."""
+
 NewModel = Callable[[Sequence[Task]], Any]
 """From tasks to a model that has learnt nothing yet."""
 
@@ -69,10 +72,12 @@ class Workbench:
         clocks = [found for found in self._trainer.callback_handler.callbacks if isinstance(found, TrainingClock)]
         training = next((clock.seconds(self.budget.steps) for clock in clocks if clock.steps), None)
         earlier = self._store.load(experiment, fingerprint)
-        if training is None and earlier is not None:
-            training = earlier.numbers.training
         examples = sum(self.budget.examples(experiment.tasks).values())
         outcome = self._answered(self._trainer, self.tasks, self.budget.steps, examples, training)
+        if training is None and earlier is not None:  # training was over: the times of then go with the other models'
+            then = earlier.numbers
+            numbers = replace(outcome.numbers, training=then.training, answering=then.answering)
+            outcome = replace(outcome, numbers=numbers)
         self._store.save(experiment, fingerprint, outcome)
         return outcome
 
@@ -118,8 +123,7 @@ class Workbench:
             clock = TrainingClock()
             trainer.add_callback(clock)
             trainer.train()
-            outcome = self._answered(trainer, tasks, steps, examples, clock.seconds(steps))
-        return outcome  # the next Trainer frees what this one leaves
+            return self._answered(trainer, tasks, steps, examples, clock.seconds(steps))
 
     def _answered(
         self, trainer: MultiTaskTrainer, tasks: Sequence[Task], steps: int, examples: int, training: float | None
@@ -131,14 +135,14 @@ class Workbench:
             task.name: answers_to(task, prediction.predictions[task.name], prediction.label_ids[task.name])
             for task in tasks
         }
-        model: nn.Module = trainer.model
+        parameters, size = _size_of(trainer.model)
         numbers = Numbers(
             steps=steps,
             examples=examples,
             training=training,
             answering=timed.metrics["test_runtime"],
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            size=sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()),
+            parameters=parameters,
+            size=size,
         )
         return Outcome(numbers, answered)
 
@@ -175,6 +179,14 @@ class Workbench:
             "evaluated": None if evaluated is None else _digest_of(evaluated),
             "scored": _digest_of(self._rows),
         }
+
+
+def _size_of(model: nn.Module) -> tuple[int, int]:
+    """Number of parameters and bytes of the weights, of a model with adapters as if these were merged."""
+    apart = BESIDE_WEIGHTS if hasattr(model, "peft_config") else ()
+    parameters = [found for name, found in model.named_parameters() if not any(part in name for part in apart)]
+    tensors = [found for name, found in model.state_dict().items() if not any(part in name for part in apart)]
+    return sum(map(torch.numel, parameters)), sum(found.numel() * found.element_size() for found in tensors)
 
 
 def _predict(trainer: MultiTaskTrainer, rows: Dataset) -> Any:
