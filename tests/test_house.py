@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "balancing": {"modeling"},
     "training": {"balancing", "modeling", "data", "evaluation", "settings", "publishing", "backbones", "tables"},
     "publishing": {"modeling", "tables"},
+    "transfer": {"modeling", "settings", "data", "evaluation", "training", "publishing"},
     "exporting": {"modeling", "evaluation", "tables"},
     "opening": {"modeling"},
     "answer_columns": {"modeling"},
@@ -27,7 +28,7 @@ MAY_IMPORT = {
     "files": {"answer_columns"},
     "commands": {
         *("modeling", "settings", "data", "evaluation", "training", "publishing", "backbones", "tables"),
-        *("exporting", "opening", "answer_columns", "scoring", "files"),
+        *("exporting", "opening", "answer_columns", "scoring", "files", "transfer"),
     },
     "__main__": {"commands"},
     "backbones": set(),

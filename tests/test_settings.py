@@ -115,6 +115,21 @@ def test_a_value_of_the_wrong_type_is_refused_at_its_place(values, start):
             {"datasets": news(targets={"topic": ["a", "a"]})},
             "targets.topic must be a column, or a list of different ones",
         ),
+        ({"compare_seeds": 0}, "compare_seeds must be at least 1, found 0"),
+        ({"compare_pairs": True}, "compare_pairs must be left out without compare_single_task, found true"),
+        (
+            {"compare_single_task": True, "backbone": None, "from_checkpoint": "old"},
+            "compare_single_task must be left out where from_checkpoint is given, found true",
+        ),
+        (
+            {
+                "compare_single_task": True,
+                "datasets": news(streaming=True),
+                "tasks": {"topic": {"problem_type": "single_label_classification", "labels": ["a", "b"]}},
+            },
+            "compare_single_task must be left out where datasets are streamed, found true and the streamed datasets "
+            "['news']",
+        ),
         ({"invalid_rows": "drop"}, "invalid_rows must be one of ['error', 'skip'], found 'drop'"),
         ({"license": "Apache License, Version 2.0"}, "license must be an SPDX identifier"),
         ({"language": "English"}, "language must be a code of ISO 639, or a list of them, found 'English'"),

@@ -18,8 +18,9 @@ from ..training.argument_parser import argument_names, parse_arguments
 from ..training.output_folder import claim_output_folder
 from ..training.threads import use_all_cores
 from ..training.trainer import MultiTaskTrainer
+from .comparison import check_comparison
 from .retention import retain_tasks, teach_tasks
-from .starting_model import find_start, load_start
+from .starting_model import Start, find_start, load_start
 
 EVALUATED = {"validation": "eval", "test": "test"}
 """Split -> the prefix of its results, Hugging Face's."""
@@ -33,6 +34,7 @@ class Run:
         settings: What it was told.
         data: Its rows, mapped to targets.
         tokenizer: The backbone's.
+        start: What its model starts from.
         trainer: With the model and the training rows.
         evaluated: Per split that is scored, its rows.
         checkpoint: The checkpoint it continues from, if it does.
@@ -43,6 +45,7 @@ class Run:
     settings: RunSettings
     data: PreparedData
     tokenizer: PreTrainedTokenizerBase
+    start: Start
     trainer: MultiTaskTrainer
     evaluated: dict[str, Any]
     checkpoint: str | None
@@ -101,7 +104,9 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
         train_dataset=train,
         eval_dataset=evaluated.get("validation"),
     )
+    if settings.compare_single_task:
+        check_comparison(args, evaluated)
     with args.main_process_first(desc="claiming the output folder"):
         checkpoint = claim_output_folder(args, settings.overwrite_output_dir)  # last: it may move an earlier run
     earlier = tuple(task.name for task in start.earlier)
-    return Run(settings, data, tokenizer, trainer, evaluated, checkpoint, earlier, retention)
+    return Run(settings, data, tokenizer, start, trainer, evaluated, checkpoint, earlier, retention)

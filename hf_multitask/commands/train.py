@@ -18,8 +18,12 @@ from ..publishing.report import describe_data
 from ..publishing.result_tables import describe_scores, earlier_table
 from ..publishing.run_record import RunRecord
 from ..publishing.samples import Sample, describe_samples
+from ..publishing.transfer_record import TransferRecord
+from ..publishing.transfer_tables import describe_transfer
 from ..training.adapters import merge
 from ..training.interruption import StopOnSignal
+from ..transfer.clock import TrainingClock
+from .comparison import compare
 from .description import describe_run
 from .earlier_scores import score_earlier_tasks
 from .run import EVALUATED, Run, set_up
@@ -43,6 +47,8 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
         print(describe_data(record))
         trainer.record = record  # for the cards of checkpoints that are pushed
 
+    if run.settings.compare_single_task:
+        trainer.add_callback(TrainingClock())
     before = score_earlier_tasks(run)
     results = {"train": _learn(run, speaks)}
     calibration = _calibrate(run)
@@ -63,11 +69,18 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
             log_history=trainer.state.log_history,
             calibration={task: dataclasses.asdict(found) for task, found in calibration.items()},
         )
+    failures = []
+    if run.settings.compare_single_task:  # by one process, which speaks
+        _write_card(record, run.folder)  # before what takes long
+        transfer, failure = _compare(run)
+        failures.append(failure)
+        record = dataclasses.replace(record, transfer=transfer)
+    if speaks:
         _publish(record, run.folder)
-    failure = _push(run) if trainer.args.push_to_hub else ""
+    failures.append(_push(run) if trainer.args.push_to_hub else "")
     trainer.end()
-    if failure:
-        sys.exit(f"error: {failure}")
+    if any(failures):
+        sys.exit("\n".join(f"error: {failure}" for failure in failures if failure))
 
 
 def _learn(run: Run, speaks: bool) -> dict[str, float]:
@@ -116,6 +129,14 @@ def _save(run: Run, results: Mapping[str, Any], before: Mapping[str, Any]) -> No
         trainer.save_metrics(f"{prefix}_before", metrics, combined=False)
 
 
+def _compare(run: Run) -> tuple[TransferRecord | None, str]:
+    """What sharing the model did to each task, or what went wrong; the run itself has ended well."""
+    try:
+        return compare(run), ""
+    except (ValueError, FloatingPointError, OSError) as error:
+        return None, str(error)
+
+
 def _push(run: Run) -> str:
     """Push the finished run; what went wrong, if anything did."""
     try:
@@ -134,14 +155,20 @@ def _answer_samples(run: Run) -> list[Sample]:
     return list(zip(texts, pipe(texts), pipe(texts, top_k=None), strict=True))
 
 
-def _publish(record: RunRecord, folder: Path) -> None:
-    """Write the card and its figures, and tell the scores and the samples."""
+def _write_card(record: RunRecord, folder: Path) -> None:
     figures = write_figures(record, folder)
     (folder / "README.md").write_text(render_model_card(record, figures), encoding="utf-8")
+
+
+def _publish(record: RunRecord, folder: Path) -> None:
+    """Write the card and its figures, and tell the scores and the samples."""
+    _write_card(record, folder)
     if record.last_split in record.results:
         print(f"\n{describe_scores(record, record.last_split)}")
     if record.before:
         print(f"\n{earlier_table(record)}")
     if agreement := describe_agreement(record):
         print(f"\n{agreement}")
+    if record.transfer is not None:
+        print(f"\n{describe_transfer(record.transfer)}")
     print(f"\n{describe_samples(record.samples, record.tasks)}\n\nThe model, its code and its card are in {folder}")

@@ -56,7 +56,7 @@ def confidence_intervals(
             continue
         metrics = [m for m in metrics_of(task) if isinstance(m, Metric) and m.holds(answers)]
         drawn: dict[str, list[Floats]] = {metric.name: [] for metric in metrics}
-        for weights_BR in _resamples(answers.row_count, samples, seed):
+        for weights_BR in resamples(answers.row_count, samples, seed):
             for metric in metrics:
                 drawn[metric.name].append(metric.compute(answers, weights_BR))
         for name, values in drawn.items():
@@ -65,7 +65,7 @@ def confidence_intervals(
     return intervals
 
 
-def _resamples(rows: int, samples: int, seed: int) -> Iterator[Floats]:
+def resamples(rows: int, samples: int, seed: int) -> Iterator[Floats]:
     """How often each row was drawn, (B, R) at a time, `samples` in all."""
     generator = np.random.default_rng(seed)
     size = max(1, CHUNK // rows)

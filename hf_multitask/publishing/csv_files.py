@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .transfer_record import Difference, TransferRecord
+
 CLASS_COLUMNS = ("precision", "recall", "f1", "support")
 
 
@@ -25,6 +27,32 @@ def write_classes_csv(classes: Mapping[str, Mapping[str, float]], path: Path) ->
     """A row of each label's precision, recall, F1 and support."""
     rows = ([label, *(scores[column] for column in CLASS_COLUMNS)] for label, scores in classes.items())
     _write(path, [["label", *CLASS_COLUMNS], *rows])
+
+
+def write_transfer_csv(transfer: TransferRecord, path: Path) -> None:
+    """A row of each task and seed, and one of the mean over the seeds, with its interval and what that says."""
+    rows: list[list[Any]] = []
+    for task in transfer.tasks:
+        by_seed = zip(transfer.seeds, task.single, task.shared, task.difference.by_seed, strict=True)
+        rows += [[task.task, task.metric, *values, "", "", ""] for values in by_seed]
+        scores = [sum(values) / len(values) for values in (task.single, task.shared)]
+        rows.append([task.task, task.metric, "mean", *scores, *_told(task.difference)])
+    header = ["task", "metric", "seed", "single_task", "multi_task", "difference", "low", "high", "verdict"]
+    _write(path, [header, *rows])
+
+
+def write_pairs_csv(transfer: TransferRecord, path: Path) -> None:
+    """A row of each task and partner: what a model of the two gave the task, over the seeds."""
+    rows = [
+        [task.task, partner, task.metric, *_told(found), found.gain]
+        for task in transfer.tasks
+        for partner, found in task.beside.items()
+    ]
+    _write(path, [["task", "beside", "metric", "difference", "low", "high", "verdict", "gain"], *rows])
+
+
+def _told(difference: Difference) -> list[Any]:
+    return [difference.mean, *(difference.interval or ("", "")), difference.verdict]
 
 
 def _write(path: Path, rows: Iterable[Sequence[Any]]) -> None:

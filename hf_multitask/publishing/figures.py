@@ -9,10 +9,18 @@ from .agreement_figures import draw_agreement, draw_agreement_by_depth, draw_cos
 from .agreement_tables import agreement_rows, cosine_rows
 from .class_figure import draw_classes
 from .confusion_figure import draw_confusion
-from .csv_files import write_classes_csv, write_confusion_csv, write_rows_csv
+from .csv_files import (
+    write_classes_csv,
+    write_confusion_csv,
+    write_pairs_csv,
+    write_rows_csv,
+    write_transfer_csv,
+)
 from .curves import draw_learning_rates, draw_losses, draw_metrics
 from .result_tables import SPLITS
 from .run_record import RunRecord
+from .transfer_figure import draw_pairs, draw_transfer
+from .transfer_record import TransferRecord
 
 FOLDER = "figures"
 """Where in a run's folder they are."""
@@ -28,6 +36,7 @@ class Illustration(NamedTuple):
         table: The csv file with what it shows, in the same way; empty if there is none.
         tells_classes: Whether it shows the scores of each label.
         tells_agreement: Whether it shows how far the tasks agree.
+        tells_transfer: Whether it shows what sharing the encoder did.
     """
 
     title: str
@@ -36,6 +45,7 @@ class Illustration(NamedTuple):
     table: str = ""
     tells_classes: bool = False
     tells_agreement: bool = False
+    tells_transfer: bool = False
 
 
 def write_figures(record: RunRecord, folder: Path) -> list[Illustration]:
@@ -58,6 +68,8 @@ def write_figures(record: RunRecord, folder: Path) -> list[Illustration]:
             draw_classes(classes, found.title, folder / found.image)
             write_classes_csv(classes, folder / found.table)
             drawn.append(found)
+    if record.transfer is not None:
+        drawn += _of_transfer(record.transfer, folder)
     log = record.log_history
     primary = {name: metrics[0] for name, metrics in record.metrics.items() if metrics}
     images = {key: f"{FOLDER}/{key}.png" for key in ("losses", "metrics", "learning_rates")}
@@ -92,6 +104,22 @@ def _of_agreement(record: RunRecord, folder: Path) -> list[Illustration]:
 
 def _agreement_illustration(name: str, title: str) -> Illustration:
     return Illustration(title, f"{FOLDER}/{name}.png", "", f"{FOLDER}/{name}.csv", tells_agreement=True)
+
+
+def _of_transfer(transfer: TransferRecord, folder: Path) -> list[Illustration]:
+    title = f"Multi-task minus single-task, primary metrics, {transfer.split} split"
+    images = {name: (f"{FOLDER}/{name}.png", "", f"{FOLDER}/{name}.csv") for name in ("transfer", "transfer_pairs")}
+    found = Illustration(title, *images["transfer"], tells_transfer=True)
+    draw_transfer(transfer, found.title, folder / found.image)
+    write_transfer_csv(transfer, folder / found.table)
+    drawn = [found]
+    if any(task.beside for task in transfer.tasks):
+        title = f"A task trained beside another minus alone, primary metrics, {transfer.split} split"
+        found = Illustration(title, *images["transfer_pairs"], tells_transfer=True)
+        draw_pairs(transfer, found.title, folder / found.image)
+        write_pairs_csv(transfer, folder / found.table)
+        drawn.append(found)
+    return drawn
 
 
 def _paths(kind: str, slug: str, task: str) -> tuple[str, str, str]:

@@ -25,6 +25,7 @@ from .result_tables import (
 from .run_record import RunRecord
 from .samples import describe_samples
 from .setup import describe_setup
+from .transfer_tables import cost_table, pair_table, transfer_sentences, transfer_table, verdicts
 
 if TYPE_CHECKING:
     from .figures import Illustration  # with it matplotlib, which a card needs not wait for
@@ -62,7 +63,10 @@ def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ())
         agreement_figures=[figure for figure in figures if figure.tells_agreement],
         agreement_caveat=CAVEAT,
         advice=[html.escape(sentence, quote=False) for sentence in advise(record)],
-        curves=[figure for figure in figures if not figure.task and not figure.tells_agreement],
+        transfer_figures=[figure for figure in figures if figure.tells_transfer],
+        verdicts=[] if record.transfer is None else verdicts(record.transfer),
+        transfer_sentences=[] if record.transfer is None else transfer_sentences(record.transfer),
+        curves=[f for f in figures if not (f.task or f.tells_agreement or f.tells_transfer)],
         setup=describe_setup(record),
     )
     return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
@@ -94,6 +98,10 @@ def _tables(record: RunRecord) -> dict[str, str]:
         "earlier": earlier_table(record),
         "agreement": agreement_table(record),
     }
+    if record.transfer is not None:
+        tables["transfer"] = transfer_table(record.transfer)
+        tables["pairs"] = pair_table(record.transfer)
+        tables["costs"] = cost_table(record.transfer)
     return tables | {split: describe_scores(record, split) for split in ("eval", "test") if split in record.results}
 
 

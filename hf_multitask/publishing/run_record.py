@@ -11,6 +11,7 @@ import transformers
 
 from ..modeling.task import Task
 from .samples import Sample
+from .transfer_record import TransferRecord
 
 
 class ReportedMetric(NamedTuple):
@@ -89,6 +90,7 @@ class RunRecord:
             (columns), on the last split that was scored.
         per_class: Per task with labels, and label (or type of entity), its `precision`, `recall`, `f1` and `support`,
             on the same split.
+        transfer: Whether sharing the encoder helped, where that was measured.
         unfinished: Where training stands, in words; empty when it has ended.
         adapters: Whether the folder holds adapters and heads alone.
         log_history: The Trainer's log, a mapping per line.
@@ -129,6 +131,7 @@ class RunRecord:
     calibration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     confusion: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
     per_class: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    transfer: TransferRecord | None = None
     unfinished: str = ""
     adapters: bool = False
     log_history: Sequence[Mapping[str, Any]] = ()

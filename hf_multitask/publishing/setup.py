@@ -23,7 +23,7 @@ def describe_setup(record: RunRecord) -> list[str]:
 def _time(record: RunRecord) -> str:
     """How long training took, and how fast it was."""
     measured = record.results["train"]
-    parts = [_duration(measured["train_runtime"])]
+    parts = [duration(measured["train_runtime"])]
     if record.resumed:
         parts.append("since it was resumed")
     parts.append("evaluations and checkpoints included")
@@ -32,7 +32,8 @@ def _time(record: RunRecord) -> str:
     return ", ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, in the unit that reads best."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -49,6 +49,10 @@ class RunSettings:
             them in `skipped_rows.csv`.
         calibrate: Whether temperatures and thresholds are fitted on the validation split after training.
         confidence_intervals: Whether the test scores get 95 % bootstrap intervals.
+        compare_single_task: Whether a model of each task alone is trained too, with the same budget, to tell which
+            tasks gain by sharing an encoder.
+        compare_pairs: Whether models of each two tasks are trained for that as well.
+        compare_seeds: Number of seeds of that comparison, the run's own and those that follow it.
         lora: Adapters in place of the encoder's own weights.
         training: The fields of [`MultiTaskTrainingArguments`].
         sample_texts: Texts whose probabilities are printed in the end; by default the first of the test split.
@@ -69,6 +73,9 @@ class RunSettings:
     invalid_rows: str = INVALID_ROWS[0]
     calibrate: bool = True
     confidence_intervals: bool = False
+    compare_single_task: bool = False
+    compare_pairs: bool = False
+    compare_seeds: int = 3
     lora: LoraSettings | None = None
     training: dict[str, Any] = field(default_factory=dict)
     sample_texts: list[str] | None = None
@@ -134,6 +141,7 @@ class RunSettings:
             dataset.check(f"datasets.{name}", self.tasks)
         if self.lora is not None:
             self.lora.check()
+        self._check_comparison()
         if self.from_checkpoint is None:
             self.check_fed()
         for name, task in self.tasks.items():
@@ -156,6 +164,33 @@ class RunSettings:
             raise ValueError(
                 f"Every task must have targets in a dataset, found none for {unfed}. Add them to a dataset's targets, "
                 "or remove the task."
+            )
+
+    def _check_comparison(self) -> None:
+        """Raise unless models of single tasks can be compared with this one, where they are to be.
+
+        Raises:
+            ValueError: They cannot.
+        """
+        if self.compare_seeds < 1:
+            raise ValueError(f"compare_seeds must be at least 1, found {self.compare_seeds}. Leave it out for 3.")
+        if not self.compare_single_task:
+            if self.compare_pairs:
+                raise ValueError(
+                    "compare_pairs must be left out without compare_single_task, found true: a pair is compared with "
+                    "models of single tasks. Write compare_single_task: true too."
+                )
+            return
+        if self.from_checkpoint is not None:
+            raise ValueError(
+                "compare_single_task must be left out where from_checkpoint is given, found true: its encoder has "
+                "learnt the earlier tasks together. Start from a backbone."
+            )
+        streamed = [name for name, dataset in self.datasets.items() if dataset.streaming]
+        if streamed:
+            raise ValueError(
+                "compare_single_task must be left out where datasets are streamed, found true and the streamed "
+                f"datasets {streamed}: their rows cannot be chosen by task. Remove streaming, or compare_single_task."
             )
 
     def _check_start(self) -> None:

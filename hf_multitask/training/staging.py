@@ -12,8 +12,11 @@ STAGED = "_push-"
 MODEL, CHECKPOINT = "model", "checkpoint"
 """The parts of such a copy of a checkpoint."""
 
-KEPT_HERE = ("_*", "checkpoint-*", "skipped_rows.csv")
-"""Patterns of what is not uploaded of a run's folder; the list of rows that were left out quotes the data."""
+KEPT_HERE = ("_*", "checkpoint-*", "skipped_rows.csv", "transfer", "transfer/*")
+"""Patterns of what is not uploaded of a run's folder; the list of rows that were left out quotes the data.
+
+What models that the run is compared with have answered is no part of it either.
+"""
 
 WEIGHTS = (
     "model.safetensors",

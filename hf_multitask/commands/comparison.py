@@ -1,0 +1,90 @@
+"""A run's model against models of single tasks, where the configuration asks for it."""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+from ..modeling.task import Task
+from ..publishing.transfer_record import TransferRecord
+from ..training.adapters import add_lora
+from ..training.arguments import MultiTaskTrainingArguments
+from ..transfer.report import compare_single_task
+from ..transfer.run_arguments import check_arguments
+from .starting_model import load_start
+
+if TYPE_CHECKING:
+    from .run import Run
+
+SCORED = ("test", "validation")
+"""Splits that models are compared on: the first that there is."""
+
+
+def check_comparison(args: MultiTaskTrainingArguments, evaluated: Mapping[str, Any]) -> None:
+    """Raise unless the run's model can be compared, before it is trained.
+
+    Args:
+        args: The training arguments.
+        evaluated: The rows of each split that is scored.
+
+    Raises:
+        ValueError: There is no such split, or other models cannot be trained by the same rules.
+    """
+    if not evaluated:
+        raise ValueError(
+            "compare_single_task needs a test or validation split to score the models on, found none. Add one "
+            "(test: 0.1 cuts it from the training rows), or remove compare_single_task."
+        )
+    check_arguments(args)
+
+
+def compare(run: "Run") -> TransferRecord:
+    """What the tasks of a run that has ended gained or lost by sharing its model.
+
+    Raises:
+        ValueError: A model cannot be trained as the shared one was.
+        FloatingPointError: A loss of one is not finite.
+        OSError: What was done cannot be written.
+    """
+    settings, tasks = run.settings, run.data.tasks
+
+    def new_model(wanted: Sequence[Task]) -> Any:
+        model = load_start(run.start, tasks)  # of all tasks, so that each head starts from the values it had
+        names = [task.name for task in wanted]
+        for task in tasks:
+            if task.name not in names:
+                model.remove_task(task.name)
+        model.config.tasks = list(wanted)
+        return model if settings.lora is None else add_lora(model, settings.lora)
+
+    split = next(name for name in SCORED if name in run.evaluated)
+    with _quiet():
+        return compare_single_task(
+            run.trainer,
+            new_model,
+            run.evaluated[split],
+            seeds=settings.compare_seeds,
+            pairs=settings.compare_pairs,
+            split=split,
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what every run would say again: it was said of the shared one."""
+    talkative = logging.getLogger("hf_multitask")
+    level, bars = talkative.level, (are_progress_bars_disabled(), is_progress_bar_enabled())
+    talkative.setLevel(logging.WARNING)
+    disable_progress_bars()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        talkative.setLevel(level)
+        if not bars[0]:
+            enable_progress_bars()
+        if bars[1]:
+            enable_progress_bar()

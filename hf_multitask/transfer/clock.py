@@ -1,0 +1,33 @@
+"""How long training takes, without its evaluations and checkpoints."""
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class TrainingClock(TrainerCallback):
+    """Adds up the time of the optimizer steps that it sees; of a run that was resumed these are not all.
+
+    Evaluations, checkpoints and the reading of batches lie between steps and do not count.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._seconds = 0.0
+        self._started = 0.0
+
+    def seconds(self, steps: int) -> float | None:
+        """The time of so many steps, by the mean of those that were seen; `None` if none was."""
+        return self._seconds / self.steps * steps if self.steps else None
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start."""
+        self._started = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop."""
+        self._seconds += time.perf_counter() - self._started
+        self.steps += 1
