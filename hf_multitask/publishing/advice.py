@@ -84,7 +84,7 @@ def _measures(record: RunRecord) -> Iterator[str]:
 
 def _compared(record: RunRecord) -> str:
     """What the comparison with models of single tasks says, where there was one."""
-    transfer: Any = getattr(record, "transfer", None)
+    transfer: Any = record.transfer
     if transfer is None:
         return ""
     if not (lost := _losers(record)):
@@ -94,7 +94,7 @@ def _compared(record: RunRecord) -> str:
 
 def _losers(record: RunRecord) -> list[str]:
     """The tasks that are known to have lost by sharing the encoder."""
-    transfer: Any = getattr(record, "transfer", None)
+    transfer: Any = record.transfer
     return [] if transfer is None else [found.task for found in transfer.tasks if found.difference.verdict == "lost"]
 
 
