@@ -45,6 +45,8 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
         logging.getLogger("hf_multitask").setLevel(logging.INFO)
         write_skipped_rows(run.data.skipped, run.folder)
         print(describe_data(record))
+        for reason in trainer.args.choices.reasons:
+            print(f"\nperformance: {trainer.args.performance}, {reason}")
         trainer.record = record  # for the cards of checkpoints that are pushed
 
     if run.settings.compare_single_task:

@@ -149,6 +149,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
             raise ValueError(
                 f"balancing must be one of {list(METHODS)}, found {self.balancing!r}. Choose one of these."
             )
+        if self.conflict_by_depth and self.conflict_steps is None:
+            raise ValueError(
+                "conflict_by_depth needs conflict_steps, found none: nothing would be measured. Pass "
+                "conflict_steps=200."
+            )
         if self.label_smoothing_factor:
             _refuse(
                 "label_smoothing_factor",
