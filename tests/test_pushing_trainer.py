@@ -200,13 +200,13 @@ def test_a_push_of_adapters_has_our_card_and_says_how_to_put_them_on_their_encod
     assert not (tmp_path / "checkpoint-4" / "README.md").exists()
 
 
-def test_the_last_push_leaves_out_checkpoints_and_rows(tmp_path, tokenizer, uploads):
+def test_the_last_push_leaves_out_checkpoints_rows_and_comparisons(tmp_path, tokenizer, uploads):
     job = pushing(tmp_path, tokenizer, hub_strategy="end")
     job.train()
     assert job.push_to_hub(commit_message="Done") == "uploaded"
     ((title, place, files, left_out, stale),) = uploads.uploads
     assert (title, place) == ("Done", None)
-    assert left_out == ["_*", "checkpoint-*", "skipped_rows.csv"]
+    assert left_out == ["_*", "checkpoint-*", "skipped_rows.csv", "transfer", "transfer/*"]
     assert {"adapter_config.json", "model-*-of-*.safetensors"} <= set(stale)
     assert "model.safetensors" in files
 
