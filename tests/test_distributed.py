@@ -24,9 +24,10 @@ def launch(processes, job, *arguments):
         launcher += ["--multi_gpu", f"--main_process_port={29500 + os.getpid() % 1000}"]
     command = [*launcher, str(HERE / job), *map(str, arguments)]
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    jobs_own = done.stderr.split("torch/distributed/elastic", 1)[0]  # the rest is the launcher's: that a job ended
+    assert done.returncode == 0, jobs_own[-3000:]
 
 
 def run(folder, per_device, accumulation, processes, extra="plain"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import datasets
 import torch
 import transformers
 
@@ -47,14 +48,6 @@ SENTENCES = 8192
 def main(words: Sequence[str]) -> None:
     """Measure what the command line names, and write it."""
     asked = parser().parse_args(words)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    for name in ("hf_multitask", "sentence_transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    import datasets
-
-    datasets.disable_progress_bars()
     with TemporaryDirectory(prefix="benchmarks-") as scratch:
         workload = workload_of(asked, Path(scratch))
         if asked.alone:
@@ -63,6 +56,16 @@ def main(words: Sequence[str]) -> None:
             print(profile_step(workload))
         else:
             measure_all(workload, asked)
+
+
+def quiet() -> None:
+    """The whole process without progress bars and warnings, which would take time while others are measured."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    for name in ("hf_multitask", "sentence_transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def measure_all(workload: Workload, asked: argparse.Namespace) -> None:
