@@ -9,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["OMP_WAIT_POLICY"] = "passive"  # processes of several tests share the cores; one that spins stops others
 # The code of checkpoints is imported from here; no test may leave some in, or find some in, the user's own cache.
 os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="hf_multitask-")
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from architectures import ARCHITECTURES, DECODERS, tiny_model, token_ids
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from hf_multitask.modeling.attention import why_not_packed
 from hf_multitask.modeling.packing import PACKABLE, PACKED_ATTENTION, _cut, packing_of
@@ -20,14 +21,30 @@ def results(model, batch):
     return output, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "max", "last"])
-@pytest.mark.parametrize("model_type", [name for name in ARCHITECTURES if name in PACKABLE])
-def test_logits_losses_and_gradients_are_those_of_the_padded_batch(model_type, pooling):
+@pytest.fixture
+def no_mask(monkeypatch):
+    """No mask is built: of all tokens of a packed batch it would be larger than the batch."""
+
+    def build(*args, **kwargs):
+        raise AssertionError("a mask was built")
+
+    def forbid():
+        monkeypatch.setitem(ALL_MASK_ATTENTION_FUNCTIONS._local_mapping, PACKED_ATTENTION, build)
+
+    return forbid
+
+
+@pytest.mark.parametrize(
+    ("model_type", "pooling"),
+    [*((name, "mean") for name in ARCHITECTURES if name in PACKABLE), *(("bert", p) for p in ("cls", "max", "last"))],
+)
+def test_logits_losses_and_gradients_are_those_of_the_padded_batch(model_type, pooling, no_mask):
     model = tiny_model(model_type)
     model.config.pooling = pooling
     batch = token_ids(*LENGTHS)
     padded, padded_gradients = results(model, batch)
     model.set_attn_implementation(PACKED_ATTENTION)
+    no_mask()
     packed, packed_gradients = results(model, batch)
     for task, logits in padded.logits.items():
         torch.testing.assert_close(packed.logits[task], logits, rtol=0, atol=3e-6)
@@ -79,12 +96,13 @@ def test_padding_on_the_left_is_read_as_it_stands():
     torch.testing.assert_close(model(**batch).sentence_embedding, padded, rtol=0, atol=1e-6)
 
 
-def test_hidden_states_that_are_asked_for_are_those_of_the_padded_batch():
-    model = tiny_model("bert")
-    batch = token_ids(7, 3, 12)
-    padded = model(**batch, output_hidden_states=True)
+@pytest.mark.parametrize("by_configuration", [False, True])
+def test_hidden_states_that_are_asked_for_are_those_of_the_padded_batch(by_configuration):
+    model = tiny_model("bert", output_hidden_states=by_configuration)
+    batch = token_ids(7, 3, 12) | ({} if by_configuration else {"output_hidden_states": True})
+    padded = model(**batch)
     model.set_attn_implementation(PACKED_ATTENTION)
-    packed = model(**batch, output_hidden_states=True)
+    packed = model(**batch)
     for found, wanted in zip(packed.hidden_states, padded.hidden_states, strict=True):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 

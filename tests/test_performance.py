@@ -11,7 +11,7 @@ from hf_multitask.modeling.inference import serving
 from hf_multitask.modeling.packing import PACKED_ATTENTION
 from hf_multitask.modeling.performance import Choices, Measured, choose, computing, onednn_matmul, probe
 from hf_multitask.training.arguments import MultiTaskTrainingArguments
-from hf_multitask.training.computing import fast
+from hf_multitask.training.computing import check_computing, fast
 
 FAST = Measured(threads=2, matmul_gain=2.2, matmul_error=3e-7, bf16_gain=2.0)
 """What a processor with AVX-512 and bfloat16 gives."""
@@ -22,11 +22,11 @@ def measured(monkeypatch):
     """Makes a probe find something."""
 
     def set_(found):
-        choose.cache_clear()
+        performance._choose.cache_clear()
         monkeypatch.setattr(performance, "probe", lambda threads: found)
 
     yield set_
-    choose.cache_clear()
+    performance._choose.cache_clear()
 
 
 def matmul_setting():
@@ -63,7 +63,7 @@ def test_auto_takes_bfloat16_where_it_is_faster(measured):
 
 
 def test_off_and_other_devices_measure_nothing(monkeypatch):
-    choose.cache_clear()
+    performance._choose.cache_clear()
     monkeypatch.setattr(performance, "probe", None)
     assert choose("off", "cpu") == choose("exact", "cuda") == choose("auto", "mps") == Choices()
 
@@ -74,7 +74,8 @@ def test_what_was_chosen_and_why_is_said_once(measured, caplog):
         choose("auto", "cpu")
         choose("auto", "cpu")
     assert [record.getMessage() for record in caplog.records] == [
-        "performance: auto, float32 products by oneDNN: oneDNN is 2.20x as fast, relative difference 3e-07",
+        "performance: auto, float32 products by oneDNN: on 2 threads oneDNN is 2.20x as fast, relative difference "
+        "3e-07",
         "performance: auto, bfloat16: products in bfloat16 are 2.00x as fast as in float32",
     ]
 
@@ -121,8 +122,7 @@ def test_bfloat16_is_chosen_before_the_precision_is_read(measured, tmp_path):
 def test_bfloat16_where_it_is_slow_is_warned_of(measured, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("hf_multitask.training.computing.probe", lambda threads: FAST._replace(bf16_gain=0.05))
     args = MultiTaskTrainingArguments(str(tmp_path), bf16=True, use_cpu=True)
-    with fast(tiny_model("bert"), args):
-        pass
+    check_computing(tiny_model("bert"), args)
     assert "0.05 times as fast" in caplog.text
 
 
@@ -172,7 +172,28 @@ def test_training_packs_as_it_is_told_and_leaves_the_model_as_it_was(arguments, 
 def test_packing_that_cannot_be_is_refused_if_asked_for_and_told_if_not(tmp_path, caplog):
     model = tiny_model("mpnet")
     with pytest.raises(ValueError, match="packing must be 'auto' or 'off' here, found 'on': the architecture 'mpnet'"):
-        fast(model, MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, packing="on")).__enter__()
-    with caplog.at_level(logging.INFO), fast(model, MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)):
-        pass
+        check_computing(model, MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, packing="on"))
+    with caplog.at_level(logging.INFO):
+        check_computing(model, MultiTaskTrainingArguments(str(tmp_path), use_cpu=True))
     assert "Batches are read with their padding: the architecture 'mpnet'" in caplog.text
+
+
+@pytest.mark.parametrize("arguments", [{"packing": "off"}, {"performance": "off"}])
+def test_training_without_packing_pads_also_after_serving_and_leaves_it_as_it_was(tmp_path, arguments):
+    model = tiny_model("bert")
+    with serving(model):
+        pass
+    with fast(model, MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, **arguments)):
+        assert model.config.text_config._attn_implementation == "sdpa"
+    assert model.config.text_config._attn_implementation == PACKED_ATTENTION
+
+
+def test_a_choice_holds_for_its_number_of_threads(monkeypatch):
+    performance._choose.cache_clear()
+    monkeypatch.setattr(performance, "probe", lambda threads: FAST._replace(matmul_gain=float(threads)))
+    found = {}
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found[threads] = choose("exact", "cpu").onednn
+    performance._choose.cache_clear()
+    assert found == {1: False, 2: True}

@@ -177,3 +177,12 @@ def test_the_order_of_pcgrad_follows_the_seed_and_the_calls_and_takes_no_number_
     resumed = GramianMethod(weightings.pcgrad, 0)
     resumed.load(method.state())
     assert resumed.factors(names, g[:, None].float()) == method.factors(names, g[:, None].float())
+
+
+@pytest.mark.parametrize("method", ["mgda", "imtl_g"])
+def test_gradients_that_depend_on_each_other_have_factors_of_common_size(method):
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        a, b = torch.randn(2, 8, 8, generator=generator)
+        factors = GramianMethod(getattr(weightings, method), 0).factors("abc", torch.stack([a, b, a + b]))
+        assert max(map(abs, factors)) < 100

@@ -21,8 +21,8 @@ def depth_cosines(
     """By `conflict/<a>|<b>/<group>`, the cosine of each pair's gradients of all parameters of the group that learn.
 
     It costs a backward pass for each loss, and holds all T gradients of the encoder at once. The losses keep their
-    graph, and no parameter's `grad` is touched. They must come from a pass without [`FanOut`], which would take these
-    backward passes for those of training. Not for sharded parameters (FSDP, ZeRO 3).
+    graph, and no parameter's `grad` is touched. A [`FanOut`] that they went through must leave the gradients as they
+    are meanwhile. Not for sharded parameters (FSDP, ZeRO 3).
 
     Args:
         losses: Per task with labels in this process, its loss of one micro-batch.
@@ -34,9 +34,9 @@ def depth_cosines(
     learning = {name: group for name, group in learning.items() if group}
     flat = [parameter for group in learning.values() for parameter in group]
     gradients: dict[str, list[Tensor | None]] = {
-        name: list(torch.autograd.grad(loss, flat, retain_graph=True, allow_unused=True))
-        for name, loss in losses.items()
-        if flat and loss.requires_grad
+        name: list(torch.autograd.grad(losses[name], flat, retain_graph=True, allow_unused=True))
+        for name in names
+        if flat and name in losses and losses[name].requires_grad
     }
     found: dict[str, float] = {}
     start = 0

@@ -3,10 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
-from .learned import LearnedNumbers
+from .learned import LearnedNumbers, from_state, to_state
 
 LEARNING_RATE = 0.025
 """Of the logits; the paper's."""
@@ -67,14 +66,12 @@ class Famo:
 
     def state(self) -> dict[str, Tensor]:
         """See [`Method`]."""
-        losses = {f"loss/{name}": torch.tensor(loss, dtype=torch.float64) for name, loss in self._losses.items()}
-        return self._logits.state() | losses
+        return self._logits.state() | to_state("loss", self._losses)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """See [`Method`]."""
         self._logits.load(state)
-        found = {key.partition("/")[2]: value.item() for key, value in state.items() if key.startswith("loss/")}
-        self._losses = found
+        self._losses = from_state("loss", state)
 
     def _shares(self, names: Sequence[str]) -> dict[str, float]:
         """The softmax over these tasks."""

@@ -45,11 +45,10 @@ class FanOut:
         self.tasks = list(tasks)
         self.combine = combine
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator, unused-ignore]
     def __call__(self, encoded: Encoded) -> Mapping[str, Tensor]:
         """Per task, the view of the token or sentence embeddings that its head reads."""
         tasks = [task for task in self.tasks if not task.reads_tokens or encoded.hidden is not None]
-        views = _Views.apply(self.combine, tasks, encoded.embedding, encoded.hidden)
+        views = _views(self.combine, tasks, encoded.embedding, encoded.hidden)
         return dict(zip((task.name for task in tasks), views, strict=True))
 
 
@@ -77,6 +76,9 @@ class _Views(torch.autograd.Function):
             part = g if factors is None else g * factors[index].to(g.dtype)
             totals[task.reads_tokens] = totals[task.reads_tokens] + part if task.reads_tokens in totals else part
         return None, None, totals.get(False), totals.get(True)
+
+
+_views: Any = torch.compiler.disable(_Views.apply)
 
 
 def virtual_gradient(gradient: Tensor, embedding: Tensor) -> Tensor:

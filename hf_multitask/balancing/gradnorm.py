@@ -3,10 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
-from .learned import LearnedNumbers
+from .learned import LearnedNumbers, from_state, to_state
 
 LEARNING_RATE = 0.025
 """Of the factors; the paper's."""
@@ -69,11 +68,9 @@ class GradNorm:
 
     def state(self) -> dict[str, Tensor]:
         """See [`Method`]."""
-        first = {f"first/{name}": torch.tensor(loss, dtype=torch.float64) for name, loss in self._first.items()}
-        return self._numbers.state() | first
+        return self._numbers.state() | to_state("first", self._first)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """See [`Method`]."""
         self._numbers.load(state)
-        found = {key.partition("/")[2]: value.item() for key, value in state.items() if key.startswith("first/")}
-        self._first = found
+        self._first = from_state("first", state)

@@ -37,7 +37,8 @@ class GramianMethod:
         self._calls += 1
         factors_T = torch.ones(len(names), dtype=torch.float64)
         # In units of the largest value: squares of mixed precision's scaled gradients could overflow.
-        gramian_TT = gramian(virtual_TDD / virtual_TDD.abs().amax()).double().cpu()
+        # Twice as precise as the gradients, so that rounding makes no Gramian of dependent gradients indefinite.
+        gramian_TT = gramian((virtual_TDD / virtual_TDD.abs().amax()).cpu().double())
         norms_T = gramian_TT.diagonal()
         if not gramian_TT.isfinite().all():
             return factors_T.tolist()

@@ -38,14 +38,25 @@ class LearnedNumbers:
 
     def state(self) -> dict[str, Tensor]:
         """All that a resumed run needs, by names that say what they are."""
-        tensors = {f"number/{name}": number.detach().clone() for name, number in self._numbers.items()}
+        tensors = to_state("number", self.values())
         for name, number in self._numbers.items():
             tensors |= {f"{key}/{name}": value.clone() for key, value in self._adam.state[number].items()}
         return tensors
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state` returned."""
-        self.set({name: state[f"number/{name}"].item() for name in self._numbers})
+        self.set(from_state("number", state))
         for name, number in self._numbers.items():
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in state]
             self._adam.state[number] = {key: state[f"{key}/{name}"].clone() for key in keys}
+
+
+def to_state(key: str, numbers: Mapping[str, float]) -> dict[str, Tensor]:
+    """Numbers by task as tensors by `<key>/<task>`."""
+    return {f"{key}/{name}": torch.tensor(number, dtype=torch.float64) for name, number in numbers.items()}
+
+
+def from_state(key: str, state: Mapping[str, Tensor]) -> dict[str, float]:
+    """The numbers that `to_state` stored under `key`."""
+    parts = ((name.partition("/"), value) for name, value in state.items())
+    return {task: value.item() for (head, _, task), value in parts if head == key}

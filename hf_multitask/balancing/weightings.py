@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize  # type: ignore[import-untyped]  # scipy ships no types
+from scipy.optimize import minimize
 from torch import Tensor
 
 CAGRAD_RADIUS = 0.5

@@ -77,7 +77,7 @@ def answer_file(bulk: Bulk) -> None:
     found = survey(bulk.source, bulk.text_columns, with_types=kind == "parquet")
     check_no_clash(found.columns, bulk.types)
     state = _processes()
-    use_all_cores(state)
+    use_all_cores(state.device.type)
     parts = Parts(bulk.output)
     identity = _identity(bulk)
     is_done = parts.check(identity)

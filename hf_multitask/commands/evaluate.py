@@ -18,7 +18,6 @@ from ..publishing.result_tables import describe_scores
 from ..settings.run_settings import SPLITS, RunSettings, TaskSettings
 from ..settings.yaml_file import read_yaml
 from ..training.argument_parser import parse_arguments
-from ..training.threads import use_all_cores
 from ..training.trainer import MultiTaskTrainer
 from .description import scored_record
 
@@ -70,7 +69,6 @@ def main(words: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         kept = {key: settings.training[key] for key in READ_ARGUMENTS if key in settings.training}
         args = parse_arguments({**kept, "output_dir": folder, "report_to": "none"})
-        use_all_cores(args)
         with args.main_process_first(desc="preparing the data"):
             model: Any = MultiTaskModel.from_pretrained(told.checkpoint)
             data = prepare(settings)

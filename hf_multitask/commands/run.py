@@ -16,7 +16,6 @@ from ..settings.run_settings import RunSettings
 from ..training.adapters import add_lora
 from ..training.argument_parser import argument_names, parse_arguments
 from ..training.output_folder import claim_output_folder
-from ..training.threads import use_all_cores
 from ..training.trainer import MultiTaskTrainer
 from .comparison import check_comparison
 from .retention import retain_tasks, teach_tasks
@@ -72,7 +71,6 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
     """
     settings = parse_command_line(words, default, argument_names())
     args = parse_arguments({"eval_strategy": "epoch", "save_strategy": "epoch", **settings.training})
-    use_all_cores(args)
     with args.main_process_first(desc="preparing the data"):
         start = find_start(settings)
         data = prepare(settings, earlier=start.earlier)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import fsspec  # type: ignore[import-untyped]  # ships no types
+import fsspec
 
 ESCAPE = re.compile(r"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>\\u[dD][89a-fA-F]\w\w)|\\.")
 """What stands behind a backslash in JSON: a surrogate pair, half of one, or anything else."""

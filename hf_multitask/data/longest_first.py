@@ -10,7 +10,7 @@ from .flat_rows import FlatRows
 
 
 class LongestFirst(torch.utils.data.Dataset[dict[str, Any]]):
-    """The batches of `rows`, those with most tokens first: if memory is too small, one knows at once.
+    """The batches of `rows`, those with the longest first texts first: if memory is too small, one knows early.
 
     Args:
         rows: All rows.

@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 
 from ..settings.mixing_settings import MixingSettings
+from .flat_columns import chunks, list_lengths
 
 SEGMENTS = 32
 """Parts of an epoch, each with a temperature of its own where it is annealed."""
@@ -76,7 +76,7 @@ class Mixture(torch.utils.data.Dataset[dict[str, Any]]):
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of every row, (N,)."""
-        return np.concatenate([rows.with_format("numpy")["length"][:] for rows in self.datasets.values()])
+        return np.concatenate([_lengths(rows) for rows in self.datasets.values()])
 
     @cached_property
     def tokens(self) -> NDArray[np.int64]:
@@ -146,15 +146,28 @@ class Mixture(torch.utils.data.Dataset[dict[str, Any]]):
         return powers_SD
 
 
+def _lengths(rows: Dataset) -> NDArray[np.int64]:
+    """Tokens of the text of each row, or of the longer one of two, (N,)."""
+    if "length" in rows.column_names:
+        lengths: NDArray[np.int64] = rows.with_format("numpy")["length"][:]
+        return lengths
+    if "input_ids" not in rows.column_names:
+        raise ValueError(
+            f"Batches by length or by tokens need rows with input_ids, found {rows.column_names}. Leave out "
+            "max_tokens_per_batch and group_by_length, or pass tokenised rows."
+        )
+    return _list_lengths(rows, "input_ids")
+
+
 def _tokens(rows: Dataset) -> NDArray[np.int64]:
     """Tokens of both texts of each row, (N,)."""
     if "pair_input_ids" not in rows.column_names:
-        lengths: NDArray[np.int64] = rows.with_format("numpy")["length"][:]
-        return lengths
-    texts = [rows.with_format("arrow")[:][name] for name in ("input_ids", "pair_input_ids")]
-    first, second = (pc.fill_null(pc.list_value_length(ids), 0).to_numpy().astype(np.int64) for ids in texts)
-    tokens: NDArray[np.int64] = first + second
-    return tokens
+        return _lengths(rows)
+    return _list_lengths(rows, "input_ids") + np.maximum(_list_lengths(rows, "pair_input_ids"), 0)
+
+
+def _list_lengths(rows: Dataset, name: str) -> NDArray[np.int64]:
+    return np.concatenate([list_lengths(piece) for piece in chunks([rows], name)])
 
 
 def mix(datasets: Sequence[Dataset]) -> Dataset:

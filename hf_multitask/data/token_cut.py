@@ -45,6 +45,6 @@ class TokenCut:
         tokens = self._tokens[order]
         ends = tokens.cumsum()
         num_parts = count * self._parts
-        cuts = np.searchsorted(ends - tokens / 2, np.arange(1, num_parts) * (ends[-1] / num_parts))
+        cuts = np.searchsorted(ends - tokens / 2, np.arange(1, num_parts) * ends[-1] / num_parts)
         found = np.split(order, cuts)
         return [found[start : start + self._parts] for start in range(0, num_parts, self._parts)]

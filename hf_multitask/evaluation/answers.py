@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse  # type: ignore[import-untyped]  # scipy ships no types
+from scipy import sparse
 from torch import Tensor
 
 from ..modeling.decoding import decide, probabilities

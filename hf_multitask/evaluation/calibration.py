@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]  # scipy ships no types
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 

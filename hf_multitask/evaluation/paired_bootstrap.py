@@ -6,7 +6,7 @@ Letters of the shapes: R rows with a target, S seeds, B resamples.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
+from scipy import stats
 
 from .answers import Answers
 from .bootstrap import resamples

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import fsspec  # type: ignore[import-untyped]  # ships no types
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 

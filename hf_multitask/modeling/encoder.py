@@ -66,7 +66,9 @@ def encode_texts(
         hidden_ELD = encoded.last_hidden_state
     else:
         tokens = {name: packing.pack(present[name]) for name in present.keys() - {"attention_mask"}}
-        where = {"position_ids": packing.positions[None], "packing": packing}
+        # The attention reads the packing alone; of any other mask than one of four axes transformers makes T x T.
+        unread = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=packing.positions.device)
+        where = {"position_ids": packing.positions[None], "packing": packing, "attention_mask": unread}
         encoded = backbone(**tokens, **where, **options, return_dict=True)
         hidden_ELD = packing.unpack(encoded.last_hidden_state[0], present["input_ids"].shape)
     mask_EL = present.get("attention_mask")
@@ -89,7 +91,8 @@ def _packing(text_config: Any, present: Mapping[str, Tensor], outputs: Mapping[s
         or mask_EL is None
         or mask_EL.ndim != 2
         or not {"input_ids", "attention_mask", "token_type_ids"} >= present.keys()
-        or any(outputs.values())
+        or any(asked if asked is not None else getattr(text_config, name) for name, asked in outputs.items())
+        or mask_EL.device.type != "cpu"
         or torch.compiler.is_compiling()
     ):
         return None

@@ -29,7 +29,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def serving(model: Any, performance: str = "exact") -> Iterator[None]:
     """As [`evaluating`], and as fast as the machine can.
 
-    From then on the model reads texts without their padding, for the same results; see [`prefer_packed`].
+    Unless `performance` is off, the model reads texts without their padding from then on, also where it is off later,
+    for the same results; see [`prefer_packed`].
 
     Args:
         model: The model.

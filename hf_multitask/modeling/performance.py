@@ -79,6 +79,21 @@ def onednn_matmul(wanted: bool = True) -> Iterator[None]:
         settings.fp32_precision = "none"
 
 
+@contextmanager
+def tf32_matmul(wanted: bool = True) -> Iterator[None]:
+    """Let CUDA round float32 matrices to TF32 in products."""
+    settings: Any = torch.backends.cuda.matmul
+    before = getattr(settings, "fp32_precision", None)  # torch 2.9 has it
+    if not wanted or before in (None, "tf32"):  # or somebody chose already
+        yield
+        return
+    settings.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
+
+
 @lru_cache
 def probe(threads: int) -> Measured:
     """What multiplying matrices costs on this CPU, in a fraction of a second; measured once per number of threads."""
@@ -108,9 +123,8 @@ def _timed(compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
     return result, min(seconds)
 
 
-@lru_cache
 def choose(performance: str, device_type: str) -> Choices:
-    """What to use on a device of this type, said once in the log.
+    """What to use on a device of this type, with as many threads as there are now; said once in the log.
 
     Args:
         performance: `exact`, `auto` or `off`.
@@ -120,9 +134,14 @@ def choose(performance: str, device_type: str) -> Choices:
         ValueError: `performance` is none of these.
     """
     check_performance(performance)
+    return _choose(performance, device_type, torch.get_num_threads())
+
+
+@lru_cache
+def _choose(performance: str, device_type: str, threads: int) -> Choices:
     choices = Choices()
     if performance != "off" and device_type == "cpu":
-        choices = _choose_cpu(performance, probe(torch.get_num_threads()))
+        choices = _choose_cpu(performance, probe(threads))
     elif performance == "auto" and device_type == "cuda":
         choices = _choose_cuda()
     for reason in choices.reasons:
@@ -144,8 +163,8 @@ def _choose_cpu(performance: str, measured: Measured) -> Choices:
     accurate = measured.matmul_error < TOLERANCE
     onednn = accurate and measured.matmul_gain >= GAIN
     reasons = [
-        f"float32 products by {'oneDNN' if onednn else 'the default'}: oneDNN is {measured.matmul_gain:.2f}x as fast, "
-        f"relative difference {measured.matmul_error:.0e}"
+        f"float32 products by {'oneDNN' if onednn else 'the default'}: on {measured.threads} threads oneDNN is "
+        f"{measured.matmul_gain:.2f}x as fast, relative difference {measured.matmul_error:.0e}"
     ]
     bf16 = performance == "auto" and measured.bf16_gain >= GAIN
     if performance == "auto":
@@ -172,16 +191,9 @@ def computing(choices: Choices, device_type: str, autocast: bool = False) -> Ite
         device_type: Of the device that computes.
         autocast: Whether to bring about bfloat16 here; a Trainer does it by itself.
     """
-    tf32: Any = torch.backends.cuda.matmul
-    before = tf32.fp32_precision if choices.tf32 else None
-    if choices.tf32:
-        tf32.fp32_precision = "tf32"
-    try:
-        with (
-            onednn_matmul(choices.onednn),
-            torch.autocast(device_type, torch.bfloat16, enabled=autocast and choices.bf16),
-        ):
-            yield
-    finally:
-        if choices.tf32:
-            tf32.fp32_precision = before
+    with (
+        onednn_matmul(choices.onednn),
+        tf32_matmul(choices.tf32),
+        torch.autocast(device_type, torch.bfloat16, enabled=autocast and choices.bf16),
+    ):
+        yield

@@ -9,7 +9,7 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
+from scipy import stats
 
 from .run_record import RunRecord
 

@@ -11,6 +11,7 @@ from transformers.training_args import OptimizerNames, ParallelMode
 
 from ..balancing.methods import METHODS
 from ..modeling.performance import choose
+from .threads import use_all_cores
 
 OPTIMIZERS_WITH_OWN_GROUPS = ("galore", "apollo", "lomo", "adalomo")
 """First words of the `optim` names that arrange the parameters by themselves."""
@@ -115,8 +116,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     def _choose_performance(self) -> None:
         """Before the precision is read: bfloat16 may be chosen here."""
-        has_accelerator = torch.accelerator.is_available() and not self.use_cpu
-        device_type = torch.accelerator.current_accelerator().type if has_accelerator else "cpu"  # type: ignore[union-attr]
+        accelerator = None if self.use_cpu else torch.accelerator.current_accelerator(check_available=True)
+        device_type = "cpu" if accelerator is None else accelerator.type
+        use_all_cores(device_type)  # first, so that what is measured is what will be used
         self.choices = choose(self.performance, device_type)
         if self.choices.bf16 and not self.bf16 and not self.fp16:
             self.bf16 = True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 FILE = "balancing.safetensors"
@@ -30,7 +30,7 @@ def load_balancing(folder: str, method: str, tasks: Sequence[str]) -> dict[str, 
     if path.is_file():
         with safe_open(path, framework="pt") as file:
             saved = json.loads(file.metadata()["record"])
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+        state = load_file(path)
     if saved != expected:
         key = "method" if saved["method"] != method else "tasks"
         raise ValueError(

@@ -17,7 +17,22 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def fast(model: Any, args: MultiTaskTrainingArguments) -> Iterator[None]:
-    """Compute as `args` chose, and without padding where they say so; then put everything back.
+    """Compute as `args` chose, and without padding where, and only where, they say so; then put everything back."""
+    before = model.config.text_config._attn_implementation
+    padded = "sdpa" if before == PACKED_ATTENTION else before  # somebody may have encoded texts before
+    wanted = padded if why_padded(model, args) else PACKED_ATTENTION
+    if wanted != before:
+        model.set_attn_implementation(wanted)
+    try:
+        with computing(args.choices, args.device.type):
+            yield
+    finally:
+        if model.config.text_config._attn_implementation != before:
+            model.set_attn_implementation(before)
+
+
+def check_computing(model: Any, args: MultiTaskTrainingArguments) -> None:
+    """Say in the log what is slower than it could be.
 
     Raises:
         ValueError: `packing` is on and cannot be.
@@ -28,28 +43,17 @@ def fast(model: Any, args: MultiTaskTrainingArguments) -> Iterator[None]:
             "performance='auto', which takes it where it pays",
             gain,
         )
-    before = model.config.text_config._attn_implementation
-    if packs(model, args):
-        model.set_attn_implementation(PACKED_ATTENTION)
-    try:
-        with computing(args.choices, args.device.type):
-            yield
-    finally:
-        if model.config.text_config._attn_implementation != before:
-            model.set_attn_implementation(before)
-
-
-def packs(model: Any, args: MultiTaskTrainingArguments) -> bool:
-    """Whether batches are read without padding.
-
-    Raises:
-        ValueError: They are to be, and cannot be.
-    """
-    if args.packing == "off" or (args.packing == "auto" and args.performance == "off"):
-        return False
-    reason = "torch_compile is on" if args.torch_compile else why_not_packed(model)
+    reason = why_padded(model, args)
     if reason and args.packing == "on":
         raise ValueError(f"packing must be 'auto' or 'off' here, found 'on': {reason}. Leave it out.")
-    if reason:
+    if reason and args.packing == "auto" and args.performance != "off":
         logger.info("Batches are read with their padding: %s", reason)
-    return not reason
+
+
+def why_padded(model: Any, args: MultiTaskTrainingArguments) -> str:
+    """Why batches are read with their padding, in words; nothing where they are not."""
+    if args.packing == "off":
+        return "packing is off"
+    if args.packing == "auto" and args.performance == "off":
+        return "performance is off"
+    return "torch_compile is on" if args.torch_compile else why_not_packed(model)

@@ -17,7 +17,6 @@ from ..balancing.methods import GRADIENT_METHODS, LOSS_METHODS, gradient_method,
 from ..modeling.losses import total_loss
 from .arguments import MultiTaskTrainingArguments
 from .balancing_state import load_balancing, save_balancing
-from .gradient_checks import check_can_balance
 from .layerwise import named_groups
 from .random_replay import RandomState
 
@@ -33,7 +32,6 @@ class TaskGradients(TrainerCallback):
         measure: The tasks' losses of a micro-batch, without a graph; for a method that measures after the step.
 
     Raises:
-        ValueError: The model has nothing to balance; see [`check_can_balance`].
         ImportError: A package that the method needs is not installed.
     """
 
@@ -49,7 +47,6 @@ class TaskGradients(TrainerCallback):
         self._model, self._args = model, args
         self._reduce, self._log, self._measure = reduce, log, measure
         self._tasks = [task for task in model.config.tasks if task.loss_weight]
-        check_can_balance(model, self._tasks, args)
         self._fan_out = FanOut(model.config.tasks, self._combine)
         self._group: Any = None
         self._start()
@@ -68,7 +65,7 @@ class TaskGradients(TrainerCallback):
         self._measuring = False
         self._random: RandomState | None = None
         self._names: list[str] = []  # of the tasks in the effective batch
-        self._watching = False
+        self._due: ConflictMonitor | None = None  # the monitor, in a step that it watches
         self._micro_batches: Sequence[Any] = ()
         self._counts: Any = None
         self._sums: dict[str, Tensor] = {}
@@ -101,8 +98,8 @@ class TaskGradients(TrainerCallback):
         """
         self._names = [task.name for task in self._tasks if task.name in counts]
         self._counts, self._sums = counts, {}
-        self._watching = self._monitor is not None and self._monitor.due(step)
-        self._model.fan_out = self._fan_out if self._gradients is not None or self._watching else None
+        self._due = self._monitor if self._monitor is not None and self._monitor.due(step) else None
+        self._model.fan_out = self._fan_out if self._gradients is not None or self._due is not None else None
         if self._losses is not None:
             self._factors = self._losses.factors(self._names)
             self._micro_batches = micro_batches if self._losses.measures_after else ()
@@ -124,7 +121,7 @@ class TaskGradients(TrainerCallback):
         """
         if self._losses or self._gradients:
             self._add(losses)
-        if self._watching and self._args.conflict_by_depth and self._cosines is None:
+        if self._due is not None and self._args.conflict_by_depth and self._cosines is None:
             self._cosines = self._by_depth(losses)
         if self._losses is None or not self._names:
             return loss
@@ -150,8 +147,8 @@ class TaskGradients(TrainerCallback):
         """What the fan-out asks for in each backward pass; see [`FanOut`]."""
         if self._measuring:  # a backward pass that nothing learns from
             return None
-        if self._watching and self._monitor is not None:
-            self._monitor.observe(names, virtual_TDD)
+        if self._due is not None:
+            self._due.observe(names, virtual_TDD)
         if self._gradients is None:
             return None
         rows = [self._names.index(name) for name in names]
@@ -169,13 +166,14 @@ class TaskGradients(TrainerCallback):
         if method is not None and self._names:
             losses = self._over_processes()
             method.update(losses, self._losses_after() if self._micro_batches else {})
-        if self._watching and self._monitor is not None:
-            cosines = self._monitor.cosines(self._reduce) | (self._cosines or {})
+        if self._due is not None:
+            cosines = self._due.cosines(self._reduce) | (self._cosines or {})
             due = control.should_log
             if cosines:  # none where only one task has labels
                 self._log(cosines)
             control.should_log = due  # `Trainer.log` takes the step's own line, with its loss, for written
-        self._names, self._micro_batches, self._watching, self._cosines = [], (), False, None
+        self._names, self._micro_batches, self._due, self._cosines = [], (), None, None
+        self._model.fan_out = None
 
     def _losses_after(self) -> dict[str, float]:
         """The losses of the effective batch behind the optimizer's step, with the random numbers it had before."""

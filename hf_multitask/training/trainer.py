@@ -14,12 +14,13 @@ from ..evaluation.overall import direction
 from ..modeling.backbone import freeze_unused_modules
 from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
-from .computing import fast, packs
+from .computing import check_computing, fast
 from .counting import count_targets
 from .evaluating_trainer import EvaluatingTrainer
 from .finite import check_finite
 from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
 from .frozen import reads_only_embeddings
+from .gradient_checks import check_can_balance
 from .gradients import TaskGradients
 from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
 from .loading import as_mixture, begin_epoch, embedded, train_loader, train_order
@@ -105,8 +106,9 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._stopping = task_stopping(tasks, args, self.eval_dataset) if args.task_patience else None
         if self._stopping:
             self.add_callback(self._stopping)
-        train_order(self.train_dataset, self.data_collator, args)  # for its checks, now and not when training starts
-        packs(self._plain_model(), self.args)  # for its checks, too
+        order = train_order(self.train_dataset, self.data_collator, args)  # for its checks, now and not in training
+        check_can_balance(self._plain_model(), [task for task in tasks if task.loss_weight], args, order)
+        check_computing(self._plain_model(), self.args)
         self._tasks = [task.name for task in tasks]
         self._order: Any = None
         self._row_ids: list[str] | None = None
