@@ -1,5 +1,6 @@
 """Real processes, started by `accelerate launch` on CPU, have the gradients of one and share its rows."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -17,12 +18,14 @@ pytestmark = pytest.mark.slow
 
 
 def launch(processes, job, *arguments):
-    """Run a script of this folder in so many processes."""
+    """Run a script of this folder in so many processes; one is this."""
+    if processes == 1:
+        importlib.import_module(job.removesuffix(".py")).main(*map(str, arguments))
+        return
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines=1", "--mixed_precision=no"]
-    launcher += ["--dynamo_backend=no", f"--num_processes={processes}"]
-    if processes > 1:  # `--cpu` would start one process; the job itself asks for the CPU
-        launcher += ["--multi_gpu", f"--main_process_port={29500 + os.getpid() % 1000}"]
-    command = [*launcher, str(HERE / job), *map(str, arguments)]
+    # `--cpu` would start one process; the job itself asks for the CPU
+    launcher += ["--dynamo_backend=no", f"--num_processes={processes}", "--multi_gpu"]
+    command = [*launcher, f"--main_process_port={29500 + os.getpid() % 1000}", str(HERE / job), *map(str, arguments)]
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
