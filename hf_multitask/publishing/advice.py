@@ -153,7 +153,9 @@ def _separated(lasting: Sequence[Agreement], gained: Sequence[str]) -> str:
         return f"separate models for {listed(lasting[0].tasks)}, whose conflict is strong and lasting"
     if len(lasting) == 1 or not apart:
         kept = [name for name in counts if name in gained]
-        return f"leaving it as it is, since {listed(kept)} gained by sharing in spite of a strong and lasting conflict"
+        return (
+            f"keeping {listed(list(counts))} together, since {listed(kept)} gained by sharing in spite of the conflict"
+        )
     most = max(apart, key=lambda name: counts[name])
     return f"{_own([most])}, in {counts[most]} of the {len(lasting)} strong and lasting conflicts"
 

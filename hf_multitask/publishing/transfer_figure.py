@@ -92,8 +92,6 @@ def _draw(
             for column, (gain, text) in enumerate(found):
                 dark = np.isfinite(gain) and abs(gain) > 0.6 * span
                 axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "#222222")
-        bar = figure.colorbar(
-            image, ax=axes, fraction=0.04, pad=0.02, aspect=12, format=PercentFormatter(1.0, 1, "")
-        )
+        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, aspect=12, format=PercentFormatter(1.0, 1, ""))
         bar.set_label("worse (-) or better (+):\npoints of a score, % of an error")
         bar.outline.set_visible(False)

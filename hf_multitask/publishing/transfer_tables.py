@@ -7,7 +7,6 @@ from ..tables import format_table
 from .setup import duration
 from .transfer_record import GAINED, LOST, OPEN, Costs, Difference, TaskTransfer, TransferRecord
 
-
 MARKS = {GAINED: " ↑", LOST: " ↓", OPEN: ""}
 """Behind a difference whose interval is on one side of 0."""
 

@@ -176,7 +176,9 @@ class RunSettings:
             ValueError: They cannot.
         """
         if self.compare_seeds < 1:
-            raise ValueError(f"compare_seeds must be at least 1, found {self.compare_seeds}. Leave it out for {DEFAULT_SEEDS}.")
+            raise ValueError(
+                f"compare_seeds must be at least 1, found {self.compare_seeds}. Leave it out for {DEFAULT_SEEDS}."
+            )
         if not self.compare_single_task:
             if self.compare_pairs:
                 raise ValueError(

@@ -66,7 +66,9 @@ def compare_single_task(
     check_seeds(seeds)
     check_models(trainer, rows, split)
     if not trainer.state.global_step:
-        raise ValueError("compare_single_task needs a trained model, found one of no steps. Call trainer.train() first.")
+        raise ValueError(
+            "compare_single_task needs a trained model, found one of no steps. Call trainer.train() first."
+        )
     bench = Workbench(trainer, new_model, rows, Path(str(trainer.args.output_dir)) / FOLDER)
     names = tuple(task.name for task in bench.tasks)
     compared = [task for task in bench.tasks if task.loss_weight]
