@@ -239,10 +239,42 @@ def test_what_the_comparison_with_single_tasks_found_is_told():
     found = compared(run({"a|b": CONFLICT}), a="gained", b="lost", c="not told apart")
     assert advise(found)[1].endswith("nothing frozen; beside models of single tasks, b lost by sharing.")
     assert "a model of its own for b, in conflict and known to have lost by sharing" in advise(found)[2]
-    unhurt = compared(run({"a|b": CONFLICT}), a="gained", b="gained", c="lost")
-    assert "own for c" not in advise(unhurt)[2], "c is in no conflict"
     none = compared(run({"a|b": CONFLICT}), a="gained", b="not told apart")
     assert advise(none)[1].endswith("none is known to have lost by sharing.")
+
+
+def test_a_task_that_lost_by_sharing_is_given_a_model_of_its_own_whether_or_not_a_conflict_tells_why():
+    own = "a model of its own for b, known to have lost by sharing, though no known conflict tells why"
+    assert advise(compared(run({"a|b": AGREEMENT}), b="lost"))[2] == f"To try next: {own}."
+    unsure = advise(compared(run({"a|b": OPEN}), b="lost"))[2]
+    assert unsure == f"To try next: {own}; measured at more steps (a smaller `conflict_steps`), one may be found."
+    assert own in advise(compared(run({"a|c": CONFLICT}), b="lost"))[2]
+    both = advise(compared(run({"a|b": AGREEMENT}), a="lost", b="lost"))[2]
+    assert "a model of its own for each of a and b, known" in both
+
+
+def test_nothing_is_left_as_it_is_where_a_task_lost_by_sharing():
+    weak = {"a|b": [value / 10 for value in CONFLICT]}
+    for verdicts in ({"b": "lost"}, {"c": "lost"}):
+        to_try = advise(compared(run(weak), **verdicts))[2]
+        assert "a model of its own" in to_try
+        assert "leaving it as it is" not in to_try
+
+
+def test_tasks_that_gained_by_sharing_are_not_to_be_separated():
+    to_try = advise(compared(run({"a|b": CONFLICT}), a="gained", b="not told apart"))[2]
+    assert "keeping a and b together, since a gained by sharing in spite of the conflict" in to_try
+    assert "separate models" not in to_try
+    several = run({"a|b": CONFLICT, "a|c": CONFLICT})
+    assert "a model of its own for b, in 1 of the 2" in advise(compared(several, a="gained", b="not told apart"))[2]
+
+
+def test_the_plain_sum_is_not_praised_as_what_was_done_where_the_run_balanced():
+    to_try = advise(run({"a|b": AGREEMENT}, arguments={"balancing": "upgrad"}))[2]
+    assert to_try == (
+        "As far as this tells there is nothing that needs balancing by upgrad, and only a run with `balancing: sum` "
+        f"can show whether that helps: {LITERATURE}."
+    )
 
 
 def test_one_strong_and_lasting_conflict_asks_for_two_models_or_hidden_layers():

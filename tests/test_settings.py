@@ -116,6 +116,7 @@ def test_a_value_of_the_wrong_type_is_refused_at_its_place(values, start):
             "targets.topic must be a column, or a list of different ones",
         ),
         ({"compare_seeds": 0}, "compare_seeds must be at least 1, found 0"),
+        ({"compare_seeds": 2}, "compare_seeds must be left out without compare_single_task, found 2"),
         ({"compare_pairs": True}, "compare_pairs must be left out without compare_single_task, found true"),
         (
             {"compare_single_task": True, "backbone": None, "from_checkpoint": "old"},

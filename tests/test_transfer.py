@@ -1,6 +1,7 @@
 """A comparison with single-task models: the same start, arguments and examples for all, and nothing trained twice."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from hf_multitask.evaluation.answers import read_answers
 from hf_multitask.publishing.transfer_record import OPEN
 from hf_multitask.settings.mixing_settings import MixingSettings
 from hf_multitask.transfer import TrainingClock, compare_single_task, workbench
-from hf_multitask.transfer.budget import Budget, has_target
+from hf_multitask.transfer.budget import Budget, has_target, rows_seen
+from hf_multitask.transfer.checks import check_models
 from hf_multitask.transfer.experiment import Experiment, experiments
 from hf_multitask.transfer.outcome import Numbers, Outcome, Store, answers_to
 from hf_multitask.transfer.run_arguments import run_arguments
@@ -76,10 +78,10 @@ def arguments(folder, **overrides):
 
 
 @pytest.fixture
-def shared(tmp_path, tokenizer):
-    """A function that trains the shared model."""
+def untrained(tmp_path, tokenizer):
+    """A function that makes the Trainer of the shared model."""
 
-    def train(tasks=TASKS, rows=None, evaluated=None, **overrides):
+    def make(tasks=TASKS, rows=None, evaluated=None, **overrides):
         args = arguments(tmp_path, **overrides)
         torch.manual_seed(args.seed)
         trainer = MultiTaskTrainer(
@@ -90,6 +92,17 @@ def shared(tmp_path, tokenizer):
             eval_dataset=evaluated,
         )
         trainer.add_callback(TrainingClock())
+        return trainer
+
+    return make
+
+
+@pytest.fixture
+def shared(untrained):
+    """A function that trains the shared model."""
+
+    def train(*args, **kwargs):
+        trainer = untrained(*args, **kwargs)
         trainer.train()
         return trainer
 
@@ -140,8 +153,8 @@ def test_another_seed_gives_another_model(shared, scored, tmp_path):
     assert not np.allclose(first, second)
 
 
-def test_a_single_task_run_sees_the_rows_with_targets_of_its_task_and_no_other_targets(shared, tokenizer, monkeypatch):
-    trainer = shared()
+def test_a_single_task_run_sees_the_rows_with_targets_of_its_task_and_no_other_targets(untrained):
+    trainer = untrained()
     budget = Budget(trainer.train_dataset, trainer.args)
     (rows,) = budget.rows(["topic"]).datasets.values()
     assert rows["row"][:] == [f"r0/{index}" for index in range(18) if index % 3 > 0]
@@ -149,14 +162,34 @@ def test_a_single_task_run_sees_the_rows_with_targets_of_its_task_and_no_other_t
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_task_sees_each_example_as_often_alone_as_in_the_shared_run(shared, accumulation):
-    trainer = shared(gradient_accumulation_steps=accumulation)
+def test_a_task_sees_each_example_as_often_alone_as_in_the_shared_run(untrained, accumulation):
+    trainer = untrained(gradient_accumulation_steps=accumulation)
     budget = Budget(trainer.train_dataset, trainer.args)
     for name, count in (("topic", 12), ("sentiment", 13)):
         assert budget.examples([name]) == {"all": 2 * count}
-        steps, seen = budget.steps_for(budget.rows([name]), 2 * count)
-        assert (steps, seen) == (2 * -(-count // (BATCH * accumulation)), 2 * count)
-    assert budget.steps == trainer.state.global_step
+        rows = budget.rows([name])
+        steps = budget.steps_for(rows, 2 * count)
+        assert steps == 2 * -(-count // (BATCH * accumulation))
+        assert rows_seen(rows, trainer.args, steps) == 2 * count
+
+
+@pytest.mark.parametrize(
+    "how", [{"gradient_accumulation_steps": 2}, {"max_tokens_per_batch": 20}], ids=["accumulated", "by tokens"]
+)
+def test_the_steps_of_the_shared_run_are_those_that_it_makes(shared, how):
+    trainer = shared(**how)
+    assert Budget(trainer.train_dataset, trainer.args).steps == trainer.state.global_step
+
+
+@pytest.mark.parametrize("strategy", ["random", "group_by_length"])
+def test_where_batches_are_cut_by_tokens_a_task_sees_as_many_examples_alone_too(untrained, tmp_path, strategy):
+    trainer = untrained(max_tokens_per_batch=20, num_train_epochs=3, train_sampling_strategy=strategy)
+    budget = Budget(trainer.train_dataset, trainer.args)
+    rows = budget.rows(["topic"])
+    steps = budget.steps_for(rows, 36)
+    own = run_arguments(trainer.args, ["topic"], 0, steps, budget.steps, tmp_path)
+    assert rows_seen(rows, own, steps) == 36
+    assert steps > 36 / BATCH, "as many as batches of so many rows would be"
 
 
 @pytest.mark.parametrize(
@@ -180,8 +213,9 @@ def test_datasets_that_are_mixed_unequally_give_a_task_as_many_examples_of_each(
     assert budget.examples(["topic"]) == expected
     rows = budget.rows(["topic"])
     total = sum(expected.values())
-    _, seen = budget.steps_for(rows, total)
-    assert abs(seen - total) <= BATCH / 2
+    steps = budget.steps_for(rows, total)
+    own = run_arguments(args, ["topic"], 0, steps, budget.steps, tmp_path)
+    assert abs(rows_seen(rows, own, steps) - total) <= BATCH / 2
     for name, share in rows.shares().items():
         assert share / len(rows) == pytest.approx(expected[name] / total, abs=1 / len(rows))
 
@@ -190,15 +224,26 @@ def test_a_run_of_some_steps_is_counted_to_its_last_step(tokenizer, tmp_path):
     rows = make_rows(tokenizer, topic=lambda index: True)
     budget = Budget(Mixture({"all": rows}, MixingSettings()), arguments(tmp_path, max_steps=3))
     assert budget.examples(["topic"]) == {"all": 3 * BATCH}
-    assert budget.steps_for(budget.rows(["topic"]), 3 * BATCH) == (3, 3 * BATCH)
+    assert budget.steps_for(budget.rows(["topic"]), 3 * BATCH) == 3
+    assert budget.examples(["topic"], steps=2) == {"all": 2 * BATCH}
+
+
+def test_a_task_with_too_few_rows_for_a_batch_alone_is_refused(tokenizer, tmp_path):
+    mixture = Mixture({"all": make_rows(tokenizer, topic=lambda index: index < 3)}, MixingSettings())
+    budget = Budget(mixture, arguments(tmp_path, dataloader_drop_last=True, num_train_epochs=5))
+    budget.check("sentiment")
+    with pytest.raises(
+        ValueError, match="full batch of 4 rows of every task .* found 3 rows with a target for 'topic'"
+    ):
+        budget.check("topic")
 
 
 def test_a_task_that_the_shared_run_never_sees_is_refused(tokenizer, tmp_path):
     rows = {"a": make_rows(tokenizer), "b": make_rows(tokenizer, sentiment=lambda index: False)}
     mixture = Mixture(rows, MixingSettings(strategy="weights", weights={"a": 0, "b": 1}))
     budget = Budget(mixture, arguments(tmp_path))
-    with pytest.raises(ValueError, match=r"found no examples of \['sentiment'\] in the shared run. Train"):
-        budget.rows(["sentiment"])
+    with pytest.raises(ValueError, match=r"found no examples of 'sentiment' in the shared run. Train"):
+        budget.check("sentiment")
 
 
 def test_the_shared_model_of_the_first_seed_is_not_trained_again():
@@ -270,11 +315,40 @@ def test_no_checkpoint_of_a_compared_model_is_kept(shared, scored, tmp_path, tok
     assert {path.suffix for path in (tmp_path / "transfer").rglob("*")} == {".json", ".npz"}
 
 
-def test_the_order_in_which_rows_are_answered_is_the_same_for_all_models(shared, scored):
-    record = compare_single_task(
-        shared(train_sampling_strategy="group_by_length"), new_model, scored, seeds=1
-    )  # models on other rows would raise
-    assert len(record.tasks) == 2
+def test_the_order_in_which_rows_are_answered_is_the_same_for_all_models(shared, scored, tmp_path):
+    columns = [name for name in scored.column_names if name != "row"]
+    rows = scored.with_format(None, columns=columns)  # so that batches are made row by row
+    bench = Workbench(shared(train_sampling_strategy="group_by_length"), new_model, rows, tmp_path / "transfer")
+    longest_first = sorted(scored, key=lambda row: -row["length"])
+    topics = [row["targets"]["topic"] for row in longest_first if row["targets"]["topic"] is not None]
+    for outcome in (bench.shared(), bench.outcome(Experiment(("topic",), 0))):
+        assert outcome.answered["topic"][1].tolist() == topics
+
+
+def test_a_run_that_ends_early_is_charged_the_steps_that_it_made(shared, scored, tokenizer, tmp_path):
+    rules = {"early_stopping_patience": 1, "eval_strategy": "epoch", "save_strategy": "epoch"}
+    still = {"learning_rate": 0.0, "head_learning_rate": 0.0, "num_train_epochs": 9}
+    trainer = shared(evaluated=make_rows(tokenizer, 12, shift=7), **rules, **still)
+    record = compare_single_task(trainer, new_model, scored, seeds=1)
+    assert [(task.examples, task.examples_single) for task in record.tasks] == [(2 * 12, 2 * 12), (2 * 13, 2 * 13)]
+    told = [json.loads(path.read_text()) for path in (tmp_path / "transfer").glob("*.json")]
+    steps = {tuple(found["tasks"]): found["numbers"]["steps"] for found in told}
+    assert steps == {NAMES: trainer.state.global_step, ("topic",): 2 * 3, ("sentiment",): 2 * 4}
+
+
+@pytest.mark.parametrize("split", ["scored", "evaluated"])
+def test_a_task_without_a_target_where_it_needs_one_is_refused_before_training(untrained, scored, tokenizer, split):
+    best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    rows = {name: make_rows(tokenizer, 12) for name in ("scored", "evaluated")}
+    check_models(untrained(evaluated=rows["evaluated"], **best), rows["scored"], "test")
+    rows[split] = make_rows(tokenizer, 12, sentiment=lambda index: False)
+    with pytest.raises(ValueError, match=r"needs targets of every task .* found none of \['sentiment'\]. Add"):
+        check_models(untrained(evaluated=rows["evaluated"], **best), rows["scored"], "test")
+
+
+def test_a_model_that_was_not_trained_is_refused(untrained, scored):
+    with pytest.raises(ValueError, match="needs a trained model, found one of no steps"):
+        compare_single_task(untrained(), new_model, scored)
 
 
 def test_a_task_that_the_shared_model_does_not_train_is_left_out(shared, scored):
@@ -315,16 +389,16 @@ def test_pairs_are_compared_and_grouped(shared, scored):
     ],
     ids=["steps", "one task's metric"],
 )
-def test_runs_that_cannot_follow_the_same_rule_are_refused(shared, scored, change, message):
-    trainer = shared()
+def test_runs_that_cannot_follow_the_same_rule_are_refused(untrained, scored, change, message):
+    trainer = untrained()
     for name, value in change.items():
         setattr(trainer.args, name, value)
     with pytest.raises(ValueError, match=message):
         compare_single_task(trainer, new_model, scored)
 
 
-def test_no_seed_and_rows_with_answers_of_another_model_are_refused(shared, scored):
-    trainer = shared()
+def test_no_seed_and_rows_with_answers_of_another_model_are_refused(untrained, scored):
+    trainer = untrained()
     with pytest.raises(ValueError, match="at least one seed, found 0"):
         compare_single_task(trainer, new_model, scored, seeds=0)
     rows = trainer.train_dataset.datasets["all"]

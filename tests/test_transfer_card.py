@@ -10,7 +10,16 @@ from records import record
 
 from hf_multitask.publishing.figures import write_figures
 from hf_multitask.publishing.model_card import render_model_card
-from hf_multitask.publishing.transfer_record import GAINED, LOST, OPEN, Costs, Difference, TaskTransfer, TransferRecord
+from hf_multitask.publishing.transfer_record import (
+    GAINED,
+    LOST,
+    OPEN,
+    Costs,
+    Difference,
+    TaskTransfer,
+    TransferRecord,
+    gain_of,
+)
 from hf_multitask.publishing.transfer_tables import describe_transfer, verdicts
 
 BARE = {"confusion": {}, "per_class": {}, "log_history": []}
@@ -85,6 +94,21 @@ def test_a_card_says_in_words_which_tasks_gained_lost_and_cannot_be_told_apart()
     assert "- Cannot be told apart: length (RMSE -0.2500 [-0.2611, -0.2278])\n" in text
 
 
+def test_a_task_s_name_cannot_break_the_section():
+    names = {"topic": "<b>", "mood": "x</details>"}
+    tasks = [dataclasses.replace(found, task=names.get(found.task, found.task)) for found in transfer().tasks]
+    text = section(transfer(tasks=tasks, groups=(("<b>",), ("x</details>", "length"))))
+    assert "- Gained by sharing: &lt;b&gt; (Accuracy" in text
+    assert "{&lt;b&gt;}; {x&lt;/details&gt;, length}" in text
+    assert "<" not in text
+
+
+def test_a_gain_is_in_points_of_a_score_and_a_share_of_an_error():
+    assert gain_of(0.02, [0.001, -0.001], higher_is_better=True) == 0.02
+    assert gain_of(-0.5, [2.0, 3.0], higher_is_better=False) == 0.2
+    assert gain_of(0.5, [0.0], higher_is_better=False) == -0.5
+
+
 def test_where_no_task_gained_the_card_says_so():
     assert verdicts(transfer(tasks=[task("topic", 0.01, OPEN)])) == [
         "Gained by sharing: none",
@@ -121,7 +145,11 @@ def test_a_card_has_the_costs_of_one_model_and_of_all():
         ({"seeds": [42]}, "what chance does in training is not in them"),
         ({"split": "validation"}, "There is no test split"),
         ({"stopped_early": True}, "by its own validation scores"),
-        ({"groups": (("a", "b"), ("c",)), "groups_gain": 0.0123}, "{a, b}; {c} (the best of all partitions; +1.23%"),
+        ({}, "where not every row has one, it makes fewer steps"),
+        (
+            {"groups": (("a", "b"), ("c",)), "groups_gain": 0.0123},
+            "{a, b}; {c} (the best of all partitions; estimated to give +1.23 on",
+        ),
         ({"groups": (("a", "b"), ("c",)), "groups_exact": False}, "(joined by average linkage;"),
     ],
 )
@@ -189,6 +217,19 @@ def test_colours_are_centred_at_nothing_and_better_is_blue_for_errors_too(tmp_pa
     assert image.norm.vmin == -image.norm.vmax
     assert image.get_array().tolist() == [[0.1, 0.1, 0.1]]
     assert [text.get_text() for text in axes.texts] == ["-0.1000", "-0.1000", "-0.1000 ↑"]
+
+
+def test_a_score_near_nothing_is_coloured_in_points(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: drawn.update({path.stem: figure}))
+    found = dataclasses.replace(difference(0.02, OPEN), by_seed=[0.01, 0.03])
+    none = task("topic", 0.0, OPEN, metric="r2", title="R2", single=[0.001, -0.001], difference=found)
+    write_figures(record(**BARE, transfer=transfer(tasks=[none])), tmp_path)
+    figure = drawn["transfer"]
+    assert figure.axes[0].get_images()[0].get_array().tolist() == [[0.01, 0.03, 0.02]]
+    bar = figure.axes[1]
+    assert bar.get_ylabel() == "worse (-) or better (+):\npoints of a score, % of an error"
+    assert bar.yaxis.get_major_formatter()(0.03) == "3.0"
 
 
 def test_a_pair_that_was_not_trained_has_an_empty_cell(tmp_path, monkeypatch):

@@ -11,9 +11,9 @@ from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 from ..modeling.task import Task
 from ..publishing.transfer_record import TransferRecord
 from ..training.adapters import add_lora
-from ..training.arguments import MultiTaskTrainingArguments
+from ..training.trainer import MultiTaskTrainer
+from ..transfer.checks import check_models
 from ..transfer.report import compare_single_task
-from ..transfer.run_arguments import check_arguments
 from .starting_model import load_start
 
 if TYPE_CHECKING:
@@ -23,22 +23,24 @@ SCORED = ("test", "validation")
 """Splits that models are compared on: the first that there is."""
 
 
-def check_comparison(args: MultiTaskTrainingArguments, evaluated: Mapping[str, Any]) -> None:
+def check_comparison(trainer: MultiTaskTrainer, evaluated: Mapping[str, Any]) -> None:
     """Raise unless the run's model can be compared, before it is trained.
 
     Args:
-        args: The training arguments.
+        trainer: That of the run.
         evaluated: The rows of each split that is scored.
 
     Raises:
-        ValueError: There is no such split, or other models cannot be trained by the same rules.
+        ValueError: There is no such split, a task has no target where it needs one, or other models cannot be trained
+            by the same rules.
     """
     if not evaluated:
         raise ValueError(
             "compare_single_task needs a test or validation split to score the models on, found none. Add one "
             "(test: 0.1 cuts it from the training rows), or remove compare_single_task."
         )
-    check_arguments(args)
+    split = _scored(evaluated)
+    check_models(trainer, evaluated[split], split)
 
 
 def compare(run: "Run") -> TransferRecord:
@@ -47,6 +49,7 @@ def compare(run: "Run") -> TransferRecord:
     Raises:
         ValueError: A model cannot be trained as the shared one was.
         FloatingPointError: A loss of one is not finite.
+        RuntimeError: There is too little memory for one.
         OSError: What was done cannot be written.
     """
     settings, tasks = run.settings, run.data.tasks
@@ -60,7 +63,7 @@ def compare(run: "Run") -> TransferRecord:
         model.config.tasks = list(wanted)
         return model if settings.lora is None else add_lora(model, settings.lora)
 
-    split = next(name for name in SCORED if name in run.evaluated)
+    split = _scored(run.evaluated)
     with _quiet():
         return compare_single_task(
             run.trainer,
@@ -70,6 +73,11 @@ def compare(run: "Run") -> TransferRecord:
             pairs=settings.compare_pairs,
             split=split,
         )
+
+
+def _scored(evaluated: Mapping[str, Any]) -> str:
+    """The split that models are compared on."""
+    return next(name for name in SCORED if name in evaluated)
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
         eval_dataset=evaluated.get("validation"),
     )
     if settings.compare_single_task:
-        check_comparison(args, evaluated)
+        check_comparison(trainer, evaluated)
     with args.main_process_first(desc="claiming the output folder"):
         checkpoint = claim_output_folder(args, settings.overwrite_output_dir)  # last: it may move an earlier run
     earlier = tuple(task.name for task in start.earlier)

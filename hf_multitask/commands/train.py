@@ -12,7 +12,7 @@ from ..evaluation.calibration import Calibration
 from ..evaluation.findings import find
 from ..modeling.pipeline_multitask import MultiTaskPipeline
 from ..publishing.agreement_tables import describe_agreement
-from ..publishing.figures import write_figures
+from ..publishing.figures import Illustration, write_figures, write_transfer_figures
 from ..publishing.model_card import render_model_card
 from ..publishing.report import describe_data
 from ..publishing.result_tables import describe_scores, earlier_table
@@ -72,13 +72,16 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
             calibration={task: dataclasses.asdict(found) for task, found in calibration.items()},
         )
     failures = []
+    figures = write_figures(record, run.folder) if speaks else []
     if run.settings.compare_single_task:  # by one process, which speaks
-        _write_card(record, run.folder)  # before what takes long
+        _write_card(record, figures, run.folder)  # before what takes long
         transfer, failure = _compare(run)
         failures.append(failure)
-        record = dataclasses.replace(record, transfer=transfer)
+        if transfer is not None:
+            record = dataclasses.replace(record, transfer=transfer)
+            figures += write_transfer_figures(transfer, run.folder)
     if speaks:
-        _publish(record, run.folder)
+        _publish(record, figures, run.folder)
     failures.append(_push(run) if trainer.args.push_to_hub else "")
     trainer.end()
     if any(failures):
@@ -135,7 +138,7 @@ def _compare(run: Run) -> tuple[TransferRecord | None, str]:
     """What sharing the model did to each task, or what went wrong; the run itself has ended well."""
     try:
         return compare(run), ""
-    except (ValueError, FloatingPointError, OSError) as error:
+    except (ValueError, FloatingPointError, OSError, RuntimeError) as error:  # too little memory is a RuntimeError
         return None, str(error)
 
 
@@ -157,14 +160,13 @@ def _answer_samples(run: Run) -> list[Sample]:
     return list(zip(texts, pipe(texts), pipe(texts, top_k=None), strict=True))
 
 
-def _write_card(record: RunRecord, folder: Path) -> None:
-    figures = write_figures(record, folder)
+def _write_card(record: RunRecord, figures: Sequence[Illustration], folder: Path) -> None:
     (folder / "README.md").write_text(render_model_card(record, figures), encoding="utf-8")
 
 
-def _publish(record: RunRecord, folder: Path) -> None:
-    """Write the card and its figures, and tell the scores and the samples."""
-    _write_card(record, folder)
+def _publish(record: RunRecord, figures: Sequence[Illustration], folder: Path) -> None:
+    """Write the card, and tell the scores and the samples."""
+    _write_card(record, figures, folder)
     if record.last_split in record.results:
         print(f"\n{describe_scores(record, record.last_split)}")
     if record.before:

@@ -1,5 +1,6 @@
 """What a run tells of conflicts between its tasks: what was found, what was tried, what to try next."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -8,6 +9,7 @@ from ..modeling.task import Task
 from .agreement import Agreement, agreements, agreements_by_depth
 from .depth_advice import advise_by_depth, conflicting_groups, name_groups
 from .run_record import RunRecord
+from .transfer_record import GAINED, LOST
 from .wording import listed
 
 STRONG = -0.1
@@ -87,25 +89,35 @@ def _compared(record: RunRecord) -> str:
     transfer: Any = record.transfer
     if transfer is None:
         return ""
-    if not (lost := _losers(record)):
+    if not (lost := _told(record, LOST)):
         return "; beside models of single tasks, none is known to have lost by sharing"
     return f"; beside models of single tasks, {listed(lost)} lost by sharing"
 
 
-def _losers(record: RunRecord) -> list[str]:
-    """The tasks that are known to have lost by sharing the encoder."""
+def _told(record: RunRecord, verdict: str) -> list[str]:
+    """The tasks of which the comparison with models of single tasks says so; none without one."""
     transfer: Any = record.transfer
-    return [] if transfer is None else [found.task for found in transfer.tasks if found.difference.verdict == "lost"]
+    return [] if transfer is None else [found.task for found in transfer.tasks if found.difference.verdict == verdict]
 
 
 def _next(record: RunRecord, pairs: Sequence[Agreement], conflicts: Sequence[Agreement]) -> str:
     if conflicts:
         ideas = "; ".join(list(_ideas(record, conflicts))[:MOST_NAMED])
         return f"To try next, with no promise that it helps: {ideas}; whatever is tried, {LITERATURE}."
-    if any(pair.interval is None or pair.interval[0] < STRONG for pair in pairs):
+    is_open = any(pair.interval is None or pair.interval[0] < STRONG for pair in pairs)
+    if lost := _told(record, LOST):
+        more = "; measured at more steps (a smaller `conflict_steps`), one may be found" if is_open else ""
+        return f"To try next: {_own(lost)}, known to have lost by sharing, though no known conflict tells why{more}."
+    if is_open:
         return (
             f"The intervals leave a conflict open, so measure at more steps (a smaller `conflict_steps`) before "
             f"changing anything; until then, {LITERATURE}."
+        )
+    balancing = record.arguments.get("balancing", "sum")
+    if balancing != "sum":
+        return (
+            f"As far as this tells there is nothing that needs balancing by {balancing}, and only a run with "
+            f"`balancing: sum` can show whether that helps: {LITERATURE}."
         )
     return f"The plain sum is fine as far as this tells, and nothing needs to be tried: {LITERATURE}."
 
@@ -114,25 +126,42 @@ def _ideas(record: RunRecord, conflicts: Sequence[Agreement]) -> Iterator[str]:
     """What to try, each bound to what was seen, the most telling first."""
     lasting = [pair for pair in conflicts if pair.mean < STRONG and pair.last_quarter < STRONG]
     involved = [task.name for task in record.tasks if any(task.name in pair.tasks for pair in conflicts)]
-    lost = [name for name in _losers(record) if name in involved]
+    lost = _told(record, LOST)
     by_depth = agreements_by_depth(record)
     headless = [task.name for task in record.tasks if task.name in involved and task.has_head and not _has_hidden(task)]
-    if not lasting:
+    if not (lasting or lost):
         yield f"leaving it as it is, since no conflict is both strong (below {STRONG}) and lasting"
-    if lost:
-        yield f"a model of its own for {listed(lost)}, in conflict and known to have lost by sharing"
-    elif len(lasting) == 1:
-        yield f"separate models for {listed(lasting[0].tasks)}, whose conflict is strong and lasting"
+    if hurt := [name for name in lost if name in involved]:
+        yield f"{_own(hurt)}, in conflict and known to have lost by sharing"
     elif lasting:
-        counts = {name: sum(name in pair.tasks for pair in lasting) for name in involved}
-        most = max(counts, key=lambda name: counts[name])
-        yield f"a model of its own for {most}, in {counts[most]} of the {len(lasting)} strong and lasting conflicts"
+        yield _separated(lasting, _told(record, GAINED))
+    if others := [name for name in lost if name not in involved]:
+        yield f"{_own(others)}, known to have lost by sharing, though no known conflict tells why"
     yield from advise_by_depth(by_depth, record.arguments, conflicts, headless)
     if lasting and not by_depth:
         if headless:
             yield f"hidden layers in the heads of {listed(headless)} (`head.hidden`)"
         yield "`conflict_by_depth`, which tells in which layers"
     yield from _unequal(record, involved)
+
+
+def _separated(lasting: Sequence[Agreement], gained: Sequence[str]) -> str:
+    """What to do with tasks in strong and lasting conflicts, of which none is known to have lost by sharing."""
+    counts = Counter(name for pair in lasting for name in pair.tasks)
+    apart = [name for name in counts if name not in gained]
+    if len(lasting) == 1 and len(apart) == len(counts):
+        return f"separate models for {listed(lasting[0].tasks)}, whose conflict is strong and lasting"
+    if len(lasting) == 1 or not apart:
+        kept = [name for name in counts if name in gained]
+        return (
+            f"keeping {listed(list(counts))} together, since {listed(kept)} gained by sharing in spite of the conflict"
+        )
+    most = max(apart, key=lambda name: counts[name])
+    return f"{_own([most])}, in {counts[most]} of the {len(lasting)} strong and lasting conflicts"
+
+
+def _own(names: Sequence[str]) -> str:
+    return f"a model of its own for {'each of ' * (len(names) > 1)}{listed(names)}"
 
 
 def _unequal(record: RunRecord, involved: Sequence[str]) -> Iterator[str]:

@@ -69,7 +69,7 @@ def write_figures(record: RunRecord, folder: Path) -> list[Illustration]:
             write_classes_csv(classes, folder / found.table)
             drawn.append(found)
     if record.transfer is not None:
-        drawn += _of_transfer(record.transfer, folder)
+        drawn += write_transfer_figures(record.transfer, folder)
     log = record.log_history
     primary = {name: metrics[0] for name, metrics in record.metrics.items() if metrics}
     images = {key: f"{FOLDER}/{key}.png" for key in ("losses", "metrics", "learning_rates")}
@@ -106,7 +106,8 @@ def _agreement_illustration(name: str, title: str) -> Illustration:
     return Illustration(title, f"{FOLDER}/{name}.png", "", f"{FOLDER}/{name}.csv", tells_agreement=True)
 
 
-def _of_transfer(transfer: TransferRecord, folder: Path) -> list[Illustration]:
+def write_transfer_figures(transfer: TransferRecord, folder: Path) -> list[Illustration]:
+    """The pictures of a comparison alone; see [`write_figures`]."""
     title = f"Multi-task minus single-task, primary metrics, {transfer.split} split"
     images = {name: (f"{FOLDER}/{name}.png", "", f"{FOLDER}/{name}.csv") for name in ("transfer", "transfer_pairs")}
     found = Illustration(title, *images["transfer"], tells_transfer=True)

@@ -59,13 +59,13 @@ def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ())
         is_scored=record.last_split in record.results,
         last_split=SPLITS[record.last_split],
         classes=_classes(record, figures),
-        limits=[html.escape(limit, quote=False) for limit in describe_limits(record)],
+        limits=_escaped_lines(describe_limits(record)),
         agreement_figures=[figure for figure in figures if figure.tells_agreement],
         agreement_caveat=CAVEAT,
-        advice=[html.escape(sentence, quote=False) for sentence in advise(record)],
+        advice=_escaped_lines(advise(record)),
         transfer_figures=[figure for figure in figures if figure.tells_transfer],
-        verdicts=[] if record.transfer is None else verdicts(record.transfer),
-        transfer_sentences=[] if record.transfer is None else transfer_sentences(record.transfer),
+        verdicts=[] if record.transfer is None else _escaped_lines(verdicts(record.transfer)),
+        transfer_sentences=[] if record.transfer is None else _escaped_lines(transfer_sentences(record.transfer)),
         curves=[f for f in figures if not (f.task or f.tells_agreement or f.tells_transfer)],
         setup=describe_setup(record),
     )
@@ -107,6 +107,10 @@ def _tables(record: RunRecord) -> dict[str, str]:
 
 def _escaped(tables: dict[str, str]) -> dict[str, str]:
     return {name: html.escape(table, quote=False) for name, table in tables.items()}
+
+
+def _escaped_lines(lines: Sequence[str]) -> list[str]:
+    return [html.escape(line, quote=False) for line in lines]
 
 
 def _classes(record: RunRecord, figures: "Sequence[Illustration]") -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from .canvas import BLUE, ORANGE, drawing, plain
-from .transfer_record import GAINED, LOST, OPEN, Difference, TransferRecord
-from .transfer_tables import metric_title
+from .transfer_record import Difference, TransferRecord, gain_of
+from .transfer_tables import MARKS, metric_title
 
 COLOURS = LinearSegmentedColormap.from_list("transfer", [ORANGE, "#FFFFFF", BLUE])
 """From lost over nothing to gained."""
@@ -19,10 +19,7 @@ ABSENT = "#EEEEEE"
 """Colour of a cell that nothing was trained for."""
 
 LEAST_SPAN = 0.01
-"""Colours reach at least so far, as a share of the score, so that nothing looks like much where all is little."""
-
-MARKS = {GAINED: " ↑", LOST: " ↓", OPEN: ""}
-"""Behind a number whose interval is on one side of 0."""
+"""Colours reach at least to this gain, so that nothing looks like much where all is little."""
 
 
 def draw_transfer(transfer: TransferRecord, title: str, path: Path) -> None:
@@ -37,8 +34,7 @@ def draw_transfer(transfer: TransferRecord, title: str, path: Path) -> None:
     for task in transfer.tasks:
         mean = task.difference
         # Per seed the same unit of colour as of the mean.
-        sign, scale = (1 if task.higher_is_better else -1), abs(float(np.mean(task.single))) or 1.0
-        cells = [(sign * value / scale, f"{value:+.4f}") for value in mean.by_seed]
+        cells = [(gain_of(value, task.single, task.higher_is_better), f"{value:+.4f}") for value in mean.by_seed]
         rows.append([*cells, _cell(mean)])
     columns = [*(f"seed {seed}" for seed in transfer.seeds), "mean"]
     _draw(_names(transfer), columns, rows, "", title, path)
@@ -96,8 +92,6 @@ def _draw(
             for column, (gain, text) in enumerate(found):
                 dark = np.isfinite(gain) and abs(gain) > 0.6 * span
                 axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "#222222")
-        bar = figure.colorbar(
-            image, ax=axes, fraction=0.04, pad=0.02, aspect=12, format=PercentFormatter(1.0, decimals=1)
-        )
-        bar.set_label("worse (-) or better (+),\nof the single-task score")
+        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, aspect=12, format=PercentFormatter(1.0, 1, ""))
+        bar.set_label("worse (-) or better (+):\npoints of a score, % of an error")
         bar.outline.set_visible(False)

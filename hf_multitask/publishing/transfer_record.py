@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 GAINED, LOST, OPEN = "gained", "lost", "not told apart"
 """What an interval says: all of it on the better side of 0, all of it on the worse side, or neither."""
@@ -15,7 +16,7 @@ class Difference:
         mean: Over the seeds, in units of the metric.
         interval: The 95 % interval of the mean, `None` where a model's outputs are no numbers.
         verdict: `GAINED`, `LOST` or `OPEN`.
-        gain: The mean as a share of the score of the single-task models, better above 0; NaN where it is no number.
+        gain: The mean as [`gain_of`] tells it.
         by_seed: Per seed, the difference.
     """
 
@@ -39,8 +40,8 @@ class TaskTransfer:
         single: Per seed, the score of the model of this task alone.
         difference: Shared minus single.
         rows: Number of scored rows.
-        examples: How many examples of the task the shared model saw in training.
-        examples_single: How many the model of this task alone saw.
+        examples: How many examples of the task the shared model of the first seed saw in training.
+        examples_single: How many the model of this task alone saw, of that seed.
         beside: Per other task, what a model of the two gave, minus the model of this task alone; empty where no pairs
             were trained.
     """
@@ -91,7 +92,7 @@ class TransferRecord:
         shared: Costs of the one model of all tasks.
         single: Costs of a model for each task.
         groups: Tasks to train together, as far as pairs tell; empty where no pairs were trained.
-        groups_gain: The estimated mean gain of these groups, as a share of the scores of the single-task models.
+        groups_gain: The estimated mean gain of these groups, in units of [`gain_of`].
         groups_exact: Whether all partitions were compared.
         stopped_early: Whether runs could end, or their best checkpoint be chosen, by the validation split.
     """
@@ -105,3 +106,18 @@ class TransferRecord:
     groups_gain: float = 0.0
     groups_exact: bool = True
     stopped_early: bool = False
+
+
+def gain_of(difference: float, single: Sequence[float], higher_is_better: bool) -> float:
+    """What a difference is worth beside those of other metrics, better above 0; NaN where it is no number.
+
+    Of a score, where higher is better, it is the difference itself: 0.01 is a point. A share of it would say nothing
+    where the score can be 0, as a correlation can. Of an error, whose unit may be any, it is the share of the error
+    that is saved: 0.01 is a percent.
+
+    Args:
+        difference: Shared minus single.
+        single: Per seed, the score, or error, of the single-task model.
+        higher_is_better: The direction of the metric.
+    """
+    return difference if higher_is_better else -difference / (abs(fmean(single)) or 1.0)

@@ -7,6 +7,9 @@ from ..tables import format_table
 from .setup import duration
 from .transfer_record import GAINED, LOST, OPEN, Costs, Difference, TaskTransfer, TransferRecord
 
+MARKS = {GAINED: " ↑", LOST: " ↓", OPEN: ""}
+"""Behind a difference whose interval is on one side of 0."""
+
 
 def describe_transfer(transfer: TransferRecord) -> str:
     """All of it, for a terminal."""
@@ -73,12 +76,15 @@ def transfer_sentences(transfer: TransferRecord) -> list[str]:
     if len(transfer.tasks) > 1:
         sentences.append("Of twenty such intervals about one misses the truth by chance.")
     sentences.append(
-        "A single-task run sees only rows with a target of its task, so that it makes fewer steps, each of a full "
-        "batch."
+        "A single-task run sees only rows with a target of its task: where not every row has one, it makes fewer steps "
+        "than the shared run."
     )
     sentences.append("Times are medians over the seeds, of optimizer steps and of answers alone.")
     if transfer.stopped_early:
-        sentences.append("Each run could end, or choose its checkpoint, by its own validation scores.")
+        sentences.append(
+            "Each run could end, or choose its checkpoint, by its own validation scores; where a single task of a run "
+            "can stop before the others, it has learnt from the examples that are told at most."
+        )
     if transfer.split != "test":
         sentences.append("There is no test split: the validation split may have been looked at.")
     if transfer.groups:
@@ -93,12 +99,11 @@ def pair_table(transfer: TransferRecord) -> str:
     """
     if not any(task.beside for task in transfer.tasks):
         return ""
-    arrows = {GAINED: " ↑", LOST: " ↓", OPEN: ""}
     names = [task.task for task in transfer.tasks]
     rows = []
     for task in transfer.tasks:
         found = [*(task.beside.get(name) for name in names), task.difference]
-        rows.append([task.task, *("-" if one is None else f"{one.mean:+.4f}{arrows[one.verdict]}" for one in found)])
+        rows.append([task.task, *("-" if one is None else f"{one.mean:+.4f}{MARKS[one.verdict]}" for one in found)])
     return format_table(["trained beside", *names, "all"], rows)
 
 
@@ -160,8 +165,9 @@ def _groups(transfer: TransferRecord) -> str:
     groups = "; ".join(_listed(group) for group in transfer.groups)
     how = "the best of all partitions" if transfer.groups_exact else "joined by average linkage"
     return (
-        f"By these pairs, tasks would be trained in the groups {groups} ({how}; {transfer.groups_gain:+.2%} of the "
-        "single-task scores on average, estimated): a proposal that was not trained."
+        f"By these pairs, tasks would be trained in the groups {groups} ({how}; estimated "
+        f"to give {100 * transfer.groups_gain:+.2f} on average, in points of a score and percent of an error): a "
+        "proposal that was not trained."
     )
 
 

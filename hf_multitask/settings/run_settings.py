@@ -25,6 +25,9 @@ INVALID_ROWS = ("error", "skip")
 RETAIN = ("replay", "distill", "none")
 """What keeps an earlier model's tasks as good as they were: rows of theirs, its own answers, or nothing."""
 
+DEFAULT_SEEDS = 3
+"""Of a comparison with single-task models."""
+
 
 @strict
 @dataclass(kw_only=True)
@@ -75,7 +78,7 @@ class RunSettings:
     confidence_intervals: bool = False
     compare_single_task: bool = False
     compare_pairs: bool = False
-    compare_seeds: int = 3
+    compare_seeds: int = DEFAULT_SEEDS
     lora: LoraSettings | None = None
     training: dict[str, Any] = field(default_factory=dict)
     sample_texts: list[str] | None = None
@@ -173,12 +176,19 @@ class RunSettings:
             ValueError: They cannot.
         """
         if self.compare_seeds < 1:
-            raise ValueError(f"compare_seeds must be at least 1, found {self.compare_seeds}. Leave it out for 3.")
+            raise ValueError(
+                f"compare_seeds must be at least 1, found {self.compare_seeds}. Leave it out for {DEFAULT_SEEDS}."
+            )
         if not self.compare_single_task:
             if self.compare_pairs:
                 raise ValueError(
                     "compare_pairs must be left out without compare_single_task, found true: a pair is compared with "
                     "models of single tasks. Write compare_single_task: true too."
+                )
+            if self.compare_seeds != DEFAULT_SEEDS:
+                raise ValueError(
+                    f"compare_seeds must be left out without compare_single_task, found {self.compare_seeds}: nothing "
+                    "is compared. Write compare_single_task: true too."
                 )
             return
         if self.from_checkpoint is not None:

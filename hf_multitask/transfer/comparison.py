@@ -1,14 +1,14 @@
 """From what models answered to what each task gained or lost."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean, median
+from statistics import median
 
 from ..evaluation.answers import Answers
 from ..evaluation.metric import Metric
 from ..evaluation.paired_bootstrap import first_minus_second, mean_difference, paired_interval
 from ..evaluation.registry import primary_of
 from ..modeling.task import Task
-from ..publishing.transfer_record import GAINED, LOST, OPEN, Costs, Difference, TaskTransfer
+from ..publishing.transfer_record import GAINED, LOST, OPEN, Costs, Difference, TaskTransfer, gain_of
 from .budget import Budget
 from .experiment import Experiment
 from .outcome import Outcome
@@ -36,7 +36,7 @@ def compare_task(
         return [outcomes[Experiment(ordered, seed)].answers(task) for seed in range(seeds)]
 
     single, shared = answers([task.name]), answers(tasks)
-    alone = [outcomes[Experiment((task.name,), seed)] for seed in range(seeds)]
+    made = outcomes[Experiment(tuple(tasks), 0)].numbers.steps
     return TaskTransfer(
         task=task.name,
         metric=metric.name,
@@ -46,8 +46,8 @@ def compare_task(
         single=[metric.score(found) for found in single],
         difference=difference(metric, shared, single),
         rows=single[0].row_count,
-        examples=sum(budget.examples([task.name]).values()),
-        examples_single=alone[0].numbers.examples,
+        examples=sum(budget.examples([task.name], made).values()),
+        examples_single=outcomes[Experiment((task.name,), 0)].numbers.examples,
         beside={partner: difference(metric, answers([task.name, partner]), single) for partner in partners},
     )
 
@@ -62,13 +62,12 @@ def difference(metric: Metric, shared: Sequence[Answers], single: Sequence[Answe
     """
     pairs = list(zip(shared, single, strict=True))
     interval = paired_interval(metric, pairs)
-    mean, sign = mean_difference(metric, pairs), 1 if metric.higher_is_better else -1
-    scale = abs(fmean(metric.score(found) for found in single))
+    mean = mean_difference(metric, pairs)
     return Difference(
         mean=mean,
         interval=interval,
         verdict=verdict(interval, metric.higher_is_better),
-        gain=sign * mean / (scale or 1.0),
+        gain=gain_of(mean, [metric.score(found) for found in single], metric.higher_is_better),
         by_seed=[first_minus_second(metric, *pair) for pair in pairs],
     )
 

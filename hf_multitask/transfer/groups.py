@@ -46,8 +46,8 @@ def group_tasks(gains: Mapping[str, Mapping[str, float]]) -> Grouping:
     A triple may do otherwise than its pairs: train the groups before you rely on them.
 
     Args:
-        gains: $g_{ab}$, what task a gains where it is trained together with task b, by a and then b: all in one unit,
-            better is above 0.
+        gains: $g_{ab}$, what task a gains where it is trained together with task b, by a and then b: better is above
+            0, and those of all tasks can be added up, such as the gains of [`Difference`].
 
     Raises:
         ValueError: There is no task, or the gain of a pair is missing or no finite number.

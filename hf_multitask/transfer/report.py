@@ -5,17 +5,17 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from ..data.mixing import Mixture
 from ..publishing.transfer_record import TransferRecord
 from ..training.trainer import MultiTaskTrainer
+from .checks import check_models
 from .comparison import compare_task, costs_of
 from .experiment import Experiment, experiments
 from .groups import group_tasks
-from .run_arguments import check_arguments, evaluates
+from .run_arguments import evaluates
 from .workbench import NewModel, Workbench
 
 FOLDER = "transfer"
-"""Where in a run's folder the outcomes are kept, by default."""
+"""Where in a run's folder the outcomes are kept."""
 
 
 def compare_single_task(
@@ -26,19 +26,30 @@ def compare_single_task(
     seeds: int = 3,
     pairs: bool = False,
     split: str = "test",
-    folder: str | Path | None = None,
 ) -> TransferRecord:
     """What each task gains or loses by sharing the model of `trainer`, against a model of its own.
 
-        trainer.add_callback(TrainingClock())  # before training, if its time is to be told
+        def new_model(wanted):
+            model = MultiTaskModel.from_backbone(backbone, tasks=tasks)  # all, so that each head starts as it did
+            for task in tasks:
+                if task.name not in [kept.name for kept in wanted]:
+                    model.remove_task(task.name)
+            model.config.tasks = list(wanted)
+            return model
+
+        set_seed(args.seed)  # of transformers; what is done before each call of new_model
+        trainer = MultiTaskTrainer(new_model(tasks), args, processing_class=tokenizer, train_dataset=rows)
+        trainer.add_callback(TrainingClock())  # if the time of training is to be told
         trainer.train()
-        new_model = lambda tasks: MultiTaskModel.from_backbone(backbone, tasks=tasks)
         print(describe_transfer(compare_single_task(trainer, new_model, test_rows)))
 
-    Every other model has the same start, arguments and number of examples of each of its tasks. The rows of a
-    single-task model are those with a target of its task; its loss weight is 1. The model of `trainer` is the shared
-    one of the first seed; for each further seed, one more than the last, it is trained again. Where evaluations do not
-    choose the checkpoint or end a run, there are none. Scores are those of the primary metrics, before calibration.
+    Every other model has the same arguments and number of examples of each of its tasks, and the start that
+    `new_model` gives it. The rows of a single-task model are those with a target of its task; its loss weight is 1.
+    The model of `trainer` is the shared one of the first seed; for each further seed, one more than the last, it is
+    trained again. Where evaluations do not choose the checkpoint or end a run, there are none. Scores are those of the
+    primary metrics, before calibration.
+
+    What is done is kept in `transfer` in the Trainer's `output_dir`, so that a comparison that was killed goes on.
 
     Args:
         trainer: Has trained the shared model on a [`Mixture`], in this process.
@@ -47,24 +58,18 @@ def compare_single_task(
         seeds: Number of seeds.
         pairs: Whether a model of each two tasks is trained too: T (T - 1) / 2 more a seed.
         split: What the rows are called.
-        folder: Where what is done is kept, so that a comparison that was killed goes on; by default `transfer` in
-            the Trainer's `output_dir`.
 
     Raises:
         ValueError: The models cannot be trained alike; the message says why.
         FloatingPointError: A loss of one of them is not finite.
     """
-    check_arguments(trainer.args)
     check_seeds(seeds)
-    mixture = trainer.train_dataset
-    taught = isinstance(mixture, Mixture) and any("teacher_logits" in d.column_names for d in mixture.datasets.values())
-    if not isinstance(mixture, Mixture) or taught:
+    check_models(trainer, rows, split)
+    if not trainer.state.global_step:
         raise ValueError(
-            "compare_single_task needs training rows that can be chosen by task and have targets alone, found "
-            f"{'answers of another model' if taught else type(mixture).__name__}. Train on datasets of rows."
+            "compare_single_task needs a trained model, found one of no steps. Call trainer.train() first."
         )
-    folder = Path(str(trainer.args.output_dir)) / FOLDER if folder is None else Path(folder)
-    bench = Workbench(trainer, new_model, rows, folder)
+    bench = Workbench(trainer, new_model, rows, Path(str(trainer.args.output_dir)) / FOLDER)
     names = tuple(task.name for task in bench.tasks)
     compared = [task for task in bench.tasks if task.loss_weight]
     to_train = experiments(names, [task.name for task in compared], seeds, pairs)

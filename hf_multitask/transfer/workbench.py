@@ -16,7 +16,7 @@ from transformers import PrinterCallback, set_seed
 
 from ..modeling.task import Task
 from ..training.trainer import MultiTaskTrainer
-from .budget import Budget, rows_of
+from .budget import Budget, rows_of, rows_seen
 from .clock import TrainingClock
 from .experiment import Experiment
 from .outcome import Numbers, Outcome, Store, answers_to, digest
@@ -70,11 +70,10 @@ class Workbench:
         experiment = Experiment(tuple(task.name for task in self.tasks), 0)
         fingerprint = self._fingerprint(experiment, self.budget.steps)
         clocks = [found for found in self._trainer.callback_handler.callbacks if isinstance(found, TrainingClock)]
-        training = next((clock.seconds(self.budget.steps) for clock in clocks if clock.steps), None)
+        clock = next((found for found in clocks if found.steps), None)
         earlier = self._store.load(experiment, fingerprint)
-        examples = sum(self.budget.examples(experiment.tasks).values())
-        outcome = self._answered(self._trainer, self.tasks, self.budget.steps, examples, training)
-        if training is None and earlier is not None:  # training was over: the times of then go with the other models'
+        outcome = self._outcome(self._trainer, self.tasks, clock)
+        if clock is None and earlier is not None:  # training was over: the times of then go with the other models'
             then = earlier.numbers
             numbers = replace(outcome.numbers, training=then.training, answering=then.answering)
             outcome = replace(outcome, numbers=numbers)
@@ -88,23 +87,22 @@ class Workbench:
             ValueError: It cannot be trained.
             FloatingPointError: One of its losses is not finite.
         """
-        rows, steps, examples = self._plan(experiment)
+        rows, steps = self._plan(experiment)
         fingerprint = self._fingerprint(experiment, steps)
         found = self._store.load(experiment, fingerprint)
         if found is None:
-            found = self._train(experiment, rows, steps, examples)
+            found = self._train(experiment, rows, steps)
             self._store.save(experiment, fingerprint, found)
         return found
 
-    def _plan(self, experiment: Experiment) -> tuple[Any, int, int]:
-        """Training rows, steps, and how many examples these see."""
-        examples = sum(self.budget.examples(experiment.tasks).values())
+    def _plan(self, experiment: Experiment) -> tuple[Any, int]:
+        """Training rows, and the steps that see as many examples as the shared run, unless it ends early."""
         if len(experiment.tasks) == len(self.tasks):
-            return self._trainer.train_dataset, self.budget.steps, examples
+            return self._trainer.train_dataset, self.budget.steps
         rows = self.budget.rows(experiment.tasks)
-        return rows, *self.budget.steps_for(rows, examples)
+        return rows, self.budget.steps_for(rows, sum(self.budget.examples(experiment.tasks).values()))
 
-    def _train(self, experiment: Experiment, rows: Any, steps: int, examples: int) -> Outcome:
+    def _train(self, experiment: Experiment, rows: Any, steps: int) -> Outcome:
         tasks = self._tasks(experiment)
         with tempfile.TemporaryDirectory(prefix=WORK, dir=self._store.folder) as folder:
             args = run_arguments(
@@ -123,11 +121,10 @@ class Workbench:
             clock = TrainingClock()
             trainer.add_callback(clock)
             trainer.train()
-            return self._answered(trainer, tasks, steps, examples, clock.seconds(steps))
+            return self._outcome(trainer, tasks, clock)
 
-    def _answered(
-        self, trainer: MultiTaskTrainer, tasks: Sequence[Task], steps: int, examples: int, training: float | None
-    ) -> Outcome:
+    def _outcome(self, trainer: MultiTaskTrainer, tasks: Sequence[Task], clock: TrainingClock | None) -> Outcome:
+        """What a model that is trained answers, and what the steps that it made cost."""
         names = [task.name for task in tasks]
         prediction = _predict(trainer, rows_of(self._rows, names, "the scored split"))
         timed = _predict(trainer, self._timed)  # after the other pass, which has warmed everything up
@@ -136,10 +133,12 @@ class Workbench:
             for task in tasks
         }
         parameters, size = _size_of(trainer.model)
+        mixture: Any = trainer.train_dataset
+        steps = trainer.state.global_step  # fewer than planned where the run has ended early
         numbers = Numbers(
             steps=steps,
-            examples=examples,
-            training=training,
+            examples=rows_seen(mixture, trainer.args, steps),
+            training=None if clock is None else clock.seconds(steps),
             answering=timed.metrics["test_runtime"],
             parameters=parameters,
             size=size,
