@@ -1,6 +1,5 @@
 """Started by test_distributed.py in real processes: one effective batch of 16 rows, its gradients saved."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -65,7 +64,3 @@ def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
         save_file(kept.gradients, Path(folder) / "gradients.safetensors")
         save_file(numbers, Path(folder) / "numbers.safetensors")
     job.end()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,7 +1,6 @@
 """Started by test_frozen.py in real processes: embed rows, and count the texts that this process encoded."""
 
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -20,7 +19,3 @@ def main(folder: str) -> None:
     content = {"texts": sum(texts), "embeddings": [row["sentence_embedding"].tolist() for row in found]}
     (Path(folder) / f"embeddings-{accelerator.process_index}.json").write_text(json.dumps(content))
     accelerator.end_training()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

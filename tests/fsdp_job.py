@@ -1,7 +1,6 @@
 """Started by test_fsdp.py in real processes: two epochs, plain or with sharded parameters, and what came of them."""
 
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -88,7 +87,3 @@ def main(folder: str, sharding: str, per_device: str, resume: str = "") -> None:
         (Path(folder) / "groups.json").write_text(json.dumps(groups))
         save_file(state, Path(folder) / "weights.safetensors")
     job.end()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,7 +1,6 @@
 """Started by test_distributed.py in real processes: which rows each step of training takes, written as JSON."""
 
 import json
-import sys
 from pathlib import Path
 
 from conftest import make_tokenizer, tiny_bert
@@ -47,7 +46,3 @@ def main(folder: str, per_device: str, accumulation: str, resume: str) -> None:
     trainer.train(resume_from_checkpoint=resume or None)
     (Path(folder) / f"rows-{args.process_index}.json").write_text(json.dumps(recorder.batches))
     trainer.end()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

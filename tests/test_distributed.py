@@ -1,42 +1,21 @@
-"""Real processes, started by `accelerate launch` on CPU, have the gradients of one and share its rows."""
+"""Real processes on CPU have the gradients of one and share its rows."""
 
-import importlib
 import json
-import os
-import subprocess
-import sys
 from itertools import chain
-from pathlib import Path
 
 import pytest
 import torch
+from processes import launch
 from safetensors.torch import load_file
 from test_trainer import relative_difference, weights  # noqa: F401 - a fixture
 
-HERE = Path(__file__).parent
 pytestmark = pytest.mark.slow
-
-
-def launch(processes, job, *arguments):
-    """Run a script of this folder in so many processes; one is this."""
-    if processes == 1:
-        importlib.import_module(job.removesuffix(".py")).main(*map(str, arguments))
-        return
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines=1", "--mixed_precision=no"]
-    # `--cpu` would start one process; the job itself asks for the CPU
-    launcher += ["--dynamo_backend=no", f"--num_processes={processes}", "--multi_gpu"]
-    command = [*launcher, f"--main_process_port={29500 + os.getpid() % 1000}", str(HERE / job), *map(str, arguments)]
-    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    jobs_own = done.stderr.split("torch/distributed/elastic", 1)[0]  # the rest is the launcher's: that a job ended
-    assert done.returncode == 0, jobs_own[-3000:]
 
 
 def run(folder, per_device, accumulation, processes, extra="plain"):
     folder.mkdir()
     torch.save(run.weights, folder / "weights.pt")
-    launch(processes, "distributed_job.py", folder, per_device, accumulation, extra)
+    launch(processes, "distributed_job", folder, per_device, accumulation, extra)
     return load_file(folder / "gradients.safetensors"), load_file(folder / "numbers.safetensors")
 
 
@@ -103,7 +82,7 @@ def test_two_processes_balance_the_tasks_as_one_does_on_the_whole_batch(tmp_path
 def rows_of(folder, processes, per_device, accumulation, resume=""):
     """Per optimizer step, the rows that all processes together were trained on."""
     folder.mkdir(exist_ok=True)
-    launch(processes, "rows_job.py", folder, per_device, accumulation, resume)
+    launch(processes, "rows_job", folder, per_device, accumulation, resume)
     ranks = [json.loads((folder / f"rows-{rank}.json").read_text()) for rank in range(processes)]
     assert len({len(batches) for batches in ranks}) == 1, "every process takes equally many steps"
     return [sorted(row for batches in ranks for row in batches[step]) for step in range(len(ranks[0]))]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import TASKS, tiny_bert
 from datasets import Dataset
-from test_distributed import launch
+from processes import launch
 from test_trainer import fresh, rows, trainer, weights  # noqa: F401 - a fixture
 
 from hf_multitask.data.collation import MultiTaskCollator
@@ -136,7 +136,7 @@ def test_an_encoder_that_is_unfrozen_afterwards_is_trained(tmp_path, tokenizer, 
 @pytest.mark.slow
 def test_two_processes_share_the_texts_out_and_both_get_all_embeddings(tmp_path, tokenizer, weights):  # noqa: F811
     torch.save(weights, tmp_path / "weights.pt")
-    launch(2, "frozen_job.py", tmp_path)
+    launch(2, "frozen_job", tmp_path)
     found = [json.loads((tmp_path / f"embeddings-{rank}.json").read_text()) for rank in range(2)]
     assert [part["texts"] for part in found] == [6, 5]
     expected = embedded(fresh(weights), tokenizer, rows(11), batch_size=2)

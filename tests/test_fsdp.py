@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import tiny_bert
+from processes import launch
 from safetensors.torch import load_file
-from test_distributed import launch
 
 from hf_multitask import MultiTaskModel, MultiTaskTrainingArguments
 
@@ -17,7 +17,7 @@ def run(folder, sharding, processes, resume=""):
     folder.mkdir()
     torch.manual_seed(0)
     torch.save(tiny_bert().state_dict(), folder / "weights.pt")
-    launch(processes, "fsdp_job.py", folder, sharding, 8 // processes, resume)
+    launch(processes, "fsdp_job", folder, sharding, 8 // processes, resume)
     losses, groups = (json.loads((folder / name).read_text()) for name in ("losses.json", "groups.json"))
     return losses, groups, load_file(folder / "weights.safetensors")
 
