@@ -11,7 +11,7 @@ from hf_multitask.modeling.packing import PACKED_ATTENTION
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training_scripts"))
 try:
-    from benchmarks import bare_loop, graphs, memory, ours, sampling, suite
+    from benchmarks import bare_loop, graphs, memory, ours, sampling, stock, suite
     from benchmarks.contention import Contention, CpuTimes
     from benchmarks.corpus import sentences
     from benchmarks.markdown import markdown
@@ -216,6 +216,14 @@ def test_a_bare_loop_in_place_of_our_trainer_reads_packed_batches(tmp_path, back
         loop.train(backward=lambda _, config=config: seen.append(config._attn_implementation))
         assert config._attn_implementation == before
     assert seen == [PACKED_ATTENTION, before]
+
+
+def test_a_short_epoch_of_the_peer_is_grouped_by_length_as_a_long_one(tmp_path, backbone_folder):
+    texts = ["good", "they never win again"] * 8
+    workload = Workload(texts, backbone_folder, tmp_path, batch_size=2)
+    made = stock.trainer(workload, stock.data(workload, texts), **stock.GROUPED)
+    for loader in (made.get_train_dataloader(), stock.bare_loop(workload, stock.data(workload, texts)).loader):
+        assert all(batch["attention_mask"].all() for batch in loader)
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Peers that train: transformers' own Trainer, and a bare loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -11,7 +11,7 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
 from .bare_loop import BareLoop
 from .ours import quiet
@@ -19,6 +19,9 @@ from .stopwatch import Stopwatch, timed
 from .workload import LABELS, Workload
 
 GROUPED = {"train_sampling_strategy": "group_by_length"}
+
+MEGA_BATCH = 50
+"""Batches that are sorted by length together, as in an epoch of thousands of rows; in a short one it would be few."""
 
 
 def data(workload: Workload, texts: Sequence[str]) -> Dataset:
@@ -34,9 +37,27 @@ def model(workload: Workload) -> Any:
     return made.to(workload.device)
 
 
+class StockTrainer(Trainer):
+    """transformers' Trainer, which groups a short epoch by length as it would a long one."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        return _sampler(self.train_dataset, self.args.train_batch_size)
+
+
+class _Grouped(LengthGroupedSampler):
+    def __iter__(self) -> Iterator[int]:
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, MEGA_BATCH, self.generator))
+
+
+def _sampler(rows: Any, batch_size: int) -> LengthGroupedSampler:
+    return _Grouped(batch_size, lengths=rows["length"][:])
+
+
 def trainer(workload: Workload, rows: Dataset, steps: int = -1, **arguments: Any) -> Trainer:
     """A Trainer of a new classifier, at its defaults but for `arguments`."""
-    made = Trainer(
+    made = StockTrainer(
         model(workload),
         TrainingArguments(**quiet(workload, steps) | arguments),
         train_dataset=rows,
@@ -47,7 +68,7 @@ def trainer(workload: Workload, rows: Dataset, steps: int = -1, **arguments: Any
 
 def bare_loop(workload: Workload, rows: Dataset) -> BareLoop:
     """A bare loop over length-grouped batches."""
-    sampler = LengthGroupedSampler(workload.batch_size, lengths=rows["length"][:])
+    sampler = _sampler(rows, workload.batch_size)
     collate = DataCollatorWithPadding(workload.tokenizer)
     loader = DataLoader(rows.remove_columns("length"), workload.batch_size, sampler=sampler, collate_fn=collate)
     return BareLoop(model(workload), loader, Stopwatch(workload.method))

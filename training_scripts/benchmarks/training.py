@@ -114,6 +114,7 @@ def training(workload: Workload) -> Table:
         notes=[
             "Tokens are counted once for each pass through an encoder. Bars compare times for the same rows and tasks.",
             "One stock model has the rate of two, in half their time: their rows are trained on one after the other.",
+            "Grouped batches of the peers are sorted as in an epoch of thousands of rows: 50 at a time, not a quarter.",
             "Padding is tokens in the batches, before ours packs them, over real ones.",
             "The set-up of `train()` is in all times. Models, Trainers and tokens are made before, and so is, once a "
             "process, the probe that `exact` and `auto` choose by: it is in no time, and its seconds stand above.",
