@@ -30,21 +30,21 @@ def data(workload: Workload) -> Table:
     raw = _raw(texts)
     mapped = workload.rows(texts, 2)
 
-    def variant(name: str, work: Callable[[Any], Any], make: Callable[[], Any]) -> Variant:
+    def timed(name: str, work: Callable[[Any], Any], make: Callable[[], Any]) -> Variant:
         return Variant(name, lambda made: _do(work, made), make, amount=len(texts), ours="ours" in name)
 
     variants = [
-        variant("mapping, ours", _map, lambda: raw),
-        variant("mapping, Dataset.map", _map_as_users_do, lambda: raw),
-        variant(
+        timed("mapping, ours", _map, lambda: raw),
+        timed("mapping, Dataset.map", _map_as_users_do, lambda: raw),
+        timed(
             "tokenisation, ours",
             lambda rows: ours.tokenize(rows, workload.tokenizer, workload.max_length),
             lambda: mapped,
         ),
-        variant("tokenisation, Dataset.map", lambda rows: _tokenise(workload, rows), lambda: raw),
-        variant(OURS, _epoch, lambda: ours.trainer(workload, tokenised, 2)),
-        variant(PEER, _all, lambda: _stock_loader(workload, stock_rows)),
-        variant("batches, transformers' Trainer", _epoch, lambda: stock.trainer(workload, stock_rows)),
+        timed("tokenisation, Dataset.map", lambda rows: _tokenise(workload, rows), lambda: raw),
+        timed(OURS, _epoch, lambda: ours.trainer(workload, tokenised, 2)),
+        timed(PEER, _all, lambda: _stock_loader(workload, stock_rows)),
+        timed("batches, transformers' Trainer", _epoch, lambda: stock.trainer(workload, stock_rows)),
     ]
     samples, skipped = measure(variants, workload.method)
     for variant in variants:

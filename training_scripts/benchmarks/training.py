@@ -56,7 +56,11 @@ def variants(workload: Workload) -> list[Variant]:
         return lambda: stock.trainer(workload, stock_rows, **arguments)
 
     def in_bf16(make: Callable[[], Any]) -> Callable[[], Any]:
-        return lambda: (need_bf16(workload.device), make())[1]
+        def checked() -> Any:
+            need_bf16(workload.device)
+            return make()
+
+        return checked
 
     return [
         trained(PLAIN, ours_with(**ours.plain()), ours=True),
