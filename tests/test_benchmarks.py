@@ -1,20 +1,24 @@
 """The benchmarks: how samples are taken and judged, and that they run."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from hf_multitask.modeling.packing import PACKED_ATTENTION
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "training_scripts"))
 try:
-    from benchmarks import sampling, suite
+    from benchmarks import bare_loop, graphs, memory, ours, sampling, stock, suite
     from benchmarks.contention import Contention, CpuTimes
     from benchmarks.corpus import sentences
     from benchmarks.markdown import markdown
     from benchmarks.sampling import Method, interleaved, measure
     from benchmarks.table import Bar, Table
     from benchmarks.variant import Samples, Skip, Variant
+    from benchmarks.workload import Workload
 finally:
     del sys.path[0]
 
@@ -109,6 +113,28 @@ def test_a_variant_that_cannot_be_or_breaks_is_a_line_and_ends_nothing(contended
     assert skipped == {"a": "not installed", "b": "failed: KeyError: 'x'"}
 
 
+def test_a_variant_that_breaks_in_a_later_round_is_a_line_and_ends_nothing(contended):
+    contended(*[QUIET] * 4)
+    calls = []
+
+    def breaks(_):
+        calls.append(1)
+        if len(calls) == 3:
+            raise ValueError("broken")
+
+    found, skipped = measure([Variant("a", breaks), Variant("b", lambda _: None)], Method(rounds=3))
+    assert skipped == {"a": "failed: ValueError: broken"}
+    assert {name: sorted(samples.kept) for name, samples in found.items()} == {"b": [0, 1, 2]}
+    assert len(calls) == 3
+
+
+def test_a_method_without_a_run_to_warm_up_counts_the_first(contended):
+    contended(QUIET)
+    calls = []
+    found, _ = measure([Variant("a", lambda _: calls.append(1))], Method(rounds=1, is_warm=False))
+    assert (len(calls), sorted(found["a"].kept)) == (1, [0])
+
+
 def test_a_switch_that_a_variant_leaves_changed_is_set_back_and_told(contended):
     import torch
 
@@ -159,6 +185,45 @@ def test_sentences_are_drawn_evenly_from_all_files_with_texts(tmp_path):
     assert found == sentences(tmp_path, 8)
     with pytest.raises(ValueError, match="--data must be a folder"):
         sentences(tmp_path / "pairs", 1)
+
+
+def test_a_column_of_bars_is_not_called_ours_where_a_peer_is_judged():
+    variants = [Variant(name, lambda _: None) for name in ("a peer", "a loop")]
+    bars = [Bar("x", "a peer", "a loop", 1, 2)]
+    table = Table("n", "T", "s", variants, {"a peer": samples(1.0), "a loop": samples(2.0)}, {}, bars)
+    assert "| bar | of | against |" in markdown(table)
+    assert "| x | a peer | a loop | 2x |" in markdown(table)
+
+
+def test_a_process_measured_for_its_memory_exports_nothing(tmp_path, monkeypatch):
+    workload = Workload([], "no encoder", tmp_path, exported=tmp_path / "graph")
+    assert graphs.graph(workload) == tmp_path / "graph"
+    commands = []
+    done = subprocess.CompletedProcess([], 0, stdout='{"cost": 1.0}')
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command) or done)
+    memory._alone(workload, "inference", "onnxruntime", tmp_path / "graph")
+    assert suite.parser().parse_args(commands[0][2:]).exported == tmp_path / "graph"
+
+
+def test_a_bare_loop_in_place_of_our_trainer_reads_packed_batches(tmp_path, backbone_folder):
+    workload = Workload(["good film", "they never win again", "bad"], backbone_folder, tmp_path, batch_size=3)
+    rows = ours.data(workload, workload.texts, 1)
+    seen = []
+    for arguments in ({}, ours.PLAIN):
+        loop = bare_loop.in_place_of(ours.trainer(workload, rows, 1, **arguments), Method())
+        config = loop.model.config.text_config
+        before = config._attn_implementation
+        loop.train(backward=lambda _, config=config: seen.append(config._attn_implementation))
+        assert config._attn_implementation == before
+    assert seen == [PACKED_ATTENTION, before]
+
+
+def test_a_short_epoch_of_the_peer_is_grouped_by_length_as_a_long_one(tmp_path, backbone_folder):
+    texts = ["good", "they never win again"] * 8
+    workload = Workload(texts, backbone_folder, tmp_path, batch_size=2)
+    made = stock.trainer(workload, stock.data(workload, texts), **stock.GROUPED)
+    for loader in (made.get_train_dataloader(), stock.bare_loop(workload, stock.data(workload, texts)).loader):
+        assert all(batch["attention_mask"].all() for batch in loader)
 
 
 @pytest.mark.slow

@@ -1,43 +1,49 @@
-"""What it costs to watch, or to settle, the conflicts of tasks: the time of a step over that of the plain sum."""
+"""What it costs to watch, or to settle, the conflicts of tasks: the time of a step over that of the plain sum.
 
+What a method adds to a step is the same for any batch, or grows as the step does, so that a smaller batch never makes
+its share smaller. Batches are half of those asked for; a quarter for the monitor, which must be seen for as many steps
+as lie between two of its looks. A sample has four steps, of which three count. So five rounds of all variants take some
+twelve minutes on two cores.
+"""
+
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from . import ours, stock
+from . import bare_loop, ours
 from .sampling import measure
-from .stopwatch import Stopwatch
 from .table import Bar, Table
 from .tasks import step
-from .variant import Reading, Skip, Variant
+from .variant import Skip, Variant
 from .workload import Workload
 
-METHODS = ("uncertainty", "dwa", "famo", "gradnorm", "pcgrad", "mgda", "cagrad", "upgrad", "nashmtl", "imtl_g")
+OF_LOSSES = ("uncertainty", "dwa", "famo")
+OF_GRADIENTS = ("gradnorm", "pcgrad", "mgda", "cagrad", "upgrad", "nashmtl", "imtl_g")
 COUNTS = (2, 4, 8)
-EVERY = 50
+FEWEST = 2
+"""Tasks of what costs the same for more of them, or is only there to compare."""
+EVERY = (10, 50)
 """Steps from one look of the monitor to the next."""
 
 
 def balancing(workload: Workload) -> Table:
     """The table."""
-    steps = workload.steps(12)
-    texts = workload.texts[: workload.batch_size * steps]
-    watched = 3 if workload.quick else 2 * EVERY + 1  # the monitor must look as often as it does in a run
-    many = [workload.texts[n % len(workload.texts)] for n in range(workload.batch_size * watched)]
-    variants, bars = [], []
+    steps = workload.steps(4)
+    halved = dataclasses.replace(workload, batch_size=max(1, workload.batch_size // 2))
+    texts = halved.texts[: halved.batch_size * steps]
+    variants: list[Variant] = []
+    bars: list[Bar] = []
     for count in COUNTS[: 1 if workload.quick else None]:
         plain = f"sum, {count} tasks"
-        variants.append(step(workload, texts, plain, count, steps, balancing="sum"))
-        for method in METHODS:
+        variants.append(step(halved, texts, plain, count, steps, balancing="sum"))
+        for method in OF_GRADIENTS + (OF_LOSSES if count == FEWEST else ()):
             name = f"{method}, {count} tasks"
-            variants.append(step(workload, texts, name, count, steps, balancing=method))
-            bars.append(Bar(f"{method}, {count} tasks", name, plain, 1.1, 1.03, "cost"))
-        bare, peer = f"bare loop, sum, {count} tasks", f"torchjd's mtl_backward, upgrad, {count} tasks"
-        variants += [_loop(workload, texts, bare, count, steps), _loop(workload, texts, peer, count, steps, _torchjd)]
-        bars.append(Bar(f"the peer, {count} tasks", peer, bare, 1.1, 1.03, "cost"))
-        off, on = f"sum, {count} tasks, {watched} steps", f"monitor, {count} tasks, {watched} steps"
-        variants.append(step(workload, many, off, count, watched))
-        variants.append(step(workload, many, on, count, watched, conflict_steps=EVERY))
-        bars.append(Bar(f"the monitor every {EVERY} steps, {count} tasks", on, off, 1.02, 1.01, "cost"))
+            variants.append(step(halved, texts, name, count, steps, balancing=method))
+            bars.append(Bar(name, name, plain, 1.1, 1.03, "cost"))
+    bare, peer = f"bare loop, sum, {FEWEST} tasks", f"torchjd's mtl_backward, upgrad, {FEWEST} tasks"
+    variants += [_loop(halved, texts, bare, steps), _loop(halved, texts, peer, steps, _torchjd)]
+    bars.append(Bar(f"the peer, torchjd over all parameters, {FEWEST} tasks", peer, bare, 1.1, 1.03, "cost"))
+    _watch(workload, variants, bars)
     samples, skipped = measure(variants, workload.method)
     return Table(
         "balancing",
@@ -47,30 +53,41 @@ def balancing(workload: Workload) -> Table:
         samples,
         skipped,
         bars,
-        workload.conditions(texts, training=True),
+        halved.conditions(texts, training=True),
         scale=1000,
         same_work=False,
-        notes=["The first step is not counted. torchjd aggregates the gradients of all parameters of the encoder."],
+        notes=[
+            "The first step is not counted. Batches are half of `--batch_size`, a quarter in the rows of the monitor "
+            "and of its sum: what is added has no smaller a share in them than in whole ones.",
+            "torchjd aggregates the gradients of all parameters of the encoder. The bare loops compute as ours does.",
+        ],
     )
 
 
-def _loop(
-    workload: Workload, texts: Sequence[str], name: str, count: int, steps: int, make_backward: Any = None
-) -> Variant:
+def _watch(workload: Workload, variants: list[Variant], bars: list[Bar]) -> None:
+    """Add the monitor, over the same steps at every rate of looks."""
+    steps = workload.steps(max(EVERY) + 1)  # of the counted ones, each rate watches its share
+    quarter = dataclasses.replace(workload, batch_size=max(1, workload.batch_size // 4))
+    texts = [workload.texts[n % len(workload.texts)] for n in range(quarter.batch_size * steps)]
+    off = f"sum, {FEWEST} tasks, {steps} steps"
+    variants.append(step(quarter, texts, off, FEWEST, steps))
+    for every in EVERY:
+        on = f"monitor every {every} steps, {FEWEST} tasks"
+        rate = min(every, steps)
+        variants.append(step(quarter, texts, on, FEWEST, steps, conflict_steps=rate))
+        bars.append(Bar(on, on, off, 1.02, 1.01, "cost"))
+
+
+def _loop(workload: Workload, texts: Sequence[str], name: str, steps: int, make_backward: Any = None) -> Variant:
     """A bare loop on our model and our batches."""
 
-    def prepare() -> tuple[stock.BareLoop, Any]:
-        made = ours.trainer(workload, ours.data(workload, texts, count), count, steps)
-        loop = stock.BareLoop(made.model, made.get_train_dataloader(), Stopwatch(workload.method))
-        return loop, make_backward(made.model) if make_backward else None
+    def prepare() -> tuple[bare_loop.BareLoop, Any]:
+        loop = bare_loop.in_place_of(
+            ours.trainer(workload, ours.data(workload, texts, FEWEST), FEWEST, steps), workload.method
+        )
+        return loop, make_backward(loop.model) if make_backward else None
 
-    def run(state: tuple[stock.BareLoop, Any]) -> Reading:
-        loop, backward = state
-        loop.train(steps, backward)
-        steady: Reading = loop.stopwatch.steady
-        return steady
-
-    return Variant(name, run, prepare, amount=steps - 1)
+    return Variant(name, lambda state: state[0].steady(steps, state[1]), prepare, amount=steps - 1)
 
 
 def _torchjd(model: Any) -> Any:

@@ -10,14 +10,13 @@ SAMPLE = Path(__file__).resolve().parents[1] / "sample_data"
 TEXT_COLUMNS = ("text", "sentence")
 
 
-def sentences(folder: Path | None, count: int, seed: int = 0) -> list[str]:
+def sentences(folder: Path | None, count: int) -> list[str]:
     """`count` sentences, drawn evenly from the training files in `folder` and mixed; repeated where there are too few.
 
     Args:
         folder: Holds `train.csv`, or folders that do; by default the sample corpus. Files without a column called
             `text` or `sentence` are left out.
         count: How many.
-        seed: Of the draw.
 
     Raises:
         ValueError: No file has sentences.
@@ -28,9 +27,9 @@ def sentences(folder: Path | None, count: int, seed: int = 0) -> list[str]:
     if not pools:
         raise ValueError(
             "--data must be a folder with a train.csv, or with folders that have one, with a column "
-            f"{TEXT_COLUMNS[0]!r}, found none in {root}. Leave it out for the sample corpus."
+            f"{' or '.join(map(repr, TEXT_COLUMNS))}, found none in {root}. Leave it out for the sample corpus."
         )
-    draw = random.Random(seed)  # noqa: S311  # the same texts every time
+    draw = random.Random(0)  # noqa: S311  # the same texts every time
     for pool in pools:
         draw.shuffle(pool)
     found = list(_in_turn(pools, count))

@@ -27,25 +27,33 @@ def data(workload: Workload) -> Table:
     datasets.disable_caching()
     texts = workload.texts[: 512 * workload.scale]
     tokenised, stock_rows = ours.data(workload, texts, 2), stock.data(workload, texts)
-    trainer = ours.trainer(workload, tokenised, 2)
     raw = _raw(texts)
-    pairs = [
-        ("mapping, ours", lambda: _map(raw)),
-        ("mapping, Dataset.map", lambda: raw.map(_map_batch, batched=True, remove_columns=raw.column_names)),
-        ("tokenisation, ours", lambda: ours.tokenize(workload.rows(texts, 2), workload.tokenizer, workload.max_length)),
-        ("tokenisation, Dataset.map", lambda: _tokenise(workload, raw)),
-        (OURS, lambda: _all(trainer.get_train_dataloader())),
-        (PEER, lambda: _all(_stock_loader(workload, stock_rows))),
-        ("batches, transformers' Trainer", lambda: _all(stock.trainer(workload, stock_rows).get_train_dataloader())),
-    ]
+    mapped = workload.rows(texts, 2)
+
+    def timed(name: str, work: Callable[[Any], Any], make: Callable[[], Any]) -> Variant:
+        return Variant(name, lambda made: _do(work, made), make, amount=len(texts), ours="ours" in name)
+
     variants = [
-        Variant(name, lambda _, work=work: _do(work), amount=len(texts), ours="ours" in name) for name, work in pairs
+        timed("mapping, ours", _map, lambda: raw),
+        timed("mapping, Dataset.map", _map_as_users_do, lambda: raw),
+        timed(
+            "tokenisation, ours",
+            lambda rows: ours.tokenize(rows, workload.tokenizer, workload.max_length),
+            lambda: mapped,
+        ),
+        timed("tokenisation, Dataset.map", lambda rows: _tokenise(workload, rows), lambda: raw),
+        timed(OURS, _epoch, lambda: ours.trainer(workload, tokenised, 2)),
+        timed(PEER, _all, lambda: _stock_loader(workload, stock_rows)),
+        timed("batches, transformers' Trainer", _epoch, lambda: stock.trainer(workload, stock_rows)),
     ]
     samples, skipped = measure(variants, workload.method)
     for variant in variants:
         if variant.name in samples:
             variant.facts["real tokens/s"] = sum(workload.lengths(texts)) / samples[variant.name].median()
-    notes = ["Batches are those of one epoch, in the Trainer's order, with two tasks of ours and one of the peer's."]
+    notes = [
+        "Batches are those of one epoch, in the Trainer's order, with two tasks of ours and one of the peer's. The "
+        "Trainers and the rows are made before."
+    ]
     conditions = workload.conditions(texts, training=False)
     return Table("data", "Rows to batches", "rows/s", variants, samples, skipped, BARS, conditions, notes=notes)
 
@@ -67,6 +75,10 @@ def _map(raw: Dataset) -> Any:
     return prepare(settings, {"rows": raw})
 
 
+def _map_as_users_do(raw: Dataset) -> Dataset:
+    return raw.map(_map_batch, batched=True, remove_columns=raw.column_names)
+
+
 def _map_batch(batch: dict[str, list[str]]) -> dict[str, list[Any]]:
     """The same without checks."""
     index = {f"label_{k}": k for k in range(LABELS)}
@@ -83,8 +95,12 @@ def _stock_loader(workload: Workload, rows: Dataset) -> Any:
     return DataLoader(rows.remove_columns("length"), workload.batch_size, shuffle=True, collate_fn=collate)
 
 
-def _do(work: Callable[[], Any]) -> None:
-    work()
+def _do(work: Callable[[Any], Any], made: Any) -> None:
+    work(made)
+
+
+def _epoch(trainer: Any) -> None:
+    _all(trainer.get_train_dataloader())
 
 
 def _all(loader: Any) -> None:

@@ -10,11 +10,16 @@ import numpy as np
 import torch
 
 from . import graphs
-from .environment import native_bf16
+from .environment import need_bf16
 from .variant import Skip
 from .workload import Workload
 
 TASKS = graphs.TASKS
+
+EXPORTED, ONNXRUNTIME, OPENVINO = "ours, exported, onnxruntime", "onnxruntime", "openvino"
+
+FROM_GRAPH = (OPENVINO, ONNXRUNTIME, EXPORTED)
+"""Those that read our exported graph."""
 
 Encode = graphs.Encode
 
@@ -36,21 +41,20 @@ class Encoder:
 
 def encoders(workload: Workload) -> dict[str, Encoder]:
     """By name, the ways there are. Each is loaded once, when it is built."""
-    best = "bf16" if native_bf16(workload.device) else "fp32"
     found = {
         "ours, encode, no means of speed": Encoder(lambda: _ours(workload, None), ours=True),
         "ours, encode, exact": Encoder(lambda: _ours(workload, "exact"), ours=True),
-        "ours, encode, auto": Encoder(lambda: _ours(workload, "auto"), best, ours=True),
+        "ours, encode, auto": Encoder(lambda: _ours(workload, "auto"), "bf16", ours=True),
         "ours, pipeline of 8 tasks, exact": Encoder(lambda: _pipeline(workload, TASKS, "exact"), ours=True),
-        "ours, pipeline of 8 tasks, auto": Encoder(lambda: _pipeline(workload, TASKS, "auto"), best, ours=True),
+        "ours, pipeline of 8 tasks, auto": Encoder(lambda: _pipeline(workload, TASKS, "auto"), "bf16", ours=True),
         "ours, pipeline of 1 task, exact": Encoder(lambda: _pipeline(workload, 1, "exact"), ours=True),
         "ours, pipeline of 8 tasks, no means of speed": Encoder(lambda: _pipeline(workload, TASKS, None), ours=True),
         "ours, pipeline of 1 task, no means of speed": Encoder(lambda: _pipeline(workload, 1, None), ours=True),
-        "ours, exported, onnxruntime": Encoder(lambda: graphs.exported(workload), ours=True),
+        EXPORTED: Encoder(lambda: graphs.exported(workload), ours=True),
         "sentence-transformers": Encoder(lambda: _sentence_transformer(workload, torch.float32)),
         "sentence-transformers, bf16": Encoder(lambda: _sentence_transformer(workload, torch.bfloat16), "bf16"),
-        "onnxruntime": Encoder(lambda: graphs.onnxruntime(workload)),
-        "openvino": Encoder(lambda: graphs.openvino(workload)),
+        ONNXRUNTIME: Encoder(lambda: graphs.onnxruntime(workload)),
+        OPENVINO: Encoder(lambda: graphs.openvino(workload)),
     }
     return {name: Encoder(cache(way.build), way.precision, way.ours) for name, way in found.items()}
 
@@ -68,17 +72,25 @@ def cosines(found: Any, exact: Any) -> dict[str, float]:
 
 
 def _ours(workload: Workload, performance: str | None) -> Encode:
+    _need_bf16_for(workload, performance)
     model = graphs.model(workload, 1)
     how = _performance(model.encode, performance)
     return lambda texts: model.encode(texts, batch_size=workload.batch_size, **how)
 
 
 def _pipeline(workload: Workload, num_tasks: int, performance: str | None) -> Encode:
+    _need_bf16_for(workload, performance)
     from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 
     how = _performance(MultiTaskPipeline.__init__, performance)
     pipe = MultiTaskPipeline(graphs.model(workload, num_tasks), batch_size=workload.batch_size, **how)
     return lambda texts: pipe(list(texts))
+
+
+def _need_bf16_for(workload: Workload, performance: str | None) -> None:
+    """`auto` without bfloat16 is `exact`, which has a row of its own."""
+    if performance == "auto":
+        need_bf16(workload.device)
 
 
 def _performance(function: Any, performance: str | None) -> dict[str, str]:
@@ -91,8 +103,8 @@ def _performance(function: Any, performance: str | None) -> dict[str, str]:
 
 
 def _sentence_transformer(workload: Workload, dtype: torch.dtype) -> Encode:
-    if dtype == torch.bfloat16 and not native_bf16(workload.device):
-        raise Skip("this device has no native bfloat16")
+    if dtype == torch.bfloat16:
+        need_bf16(workload.device)
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:

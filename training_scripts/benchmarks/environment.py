@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from .variant import Skip
+
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "sentence-transformers", "onnxruntime", "openvino")
 PACKAGES += ("torchjd", "tasknet", "tokenizers", "numpy", "pyarrow")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
@@ -40,6 +42,12 @@ def native_bf16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool({"avx512_bf16", "amx_bf16"} & set(_cpu_info().get("flags", "").split()))
+
+
+def need_bf16(device: str) -> None:
+    """Raise [`Skip`] where bfloat16 is emulated."""
+    if not native_bf16(device):
+        raise Skip("this device has no native bfloat16")
 
 
 def _cpu_info() -> dict[str, str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor
 
-from .environment import native_bf16
+from .environment import need_bf16
 from .sampling import measure
 from .table import Table
 from .variant import Skip, Variant
@@ -82,8 +82,8 @@ def _repeats(workload: Workload, shape: tuple[int, int, int]) -> int:
 
 
 def _operands(workload: Workload, how: str, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor, int, bool]:
-    if how == "bf16" and not native_bf16(workload.device):
-        raise Skip("this device has no native bfloat16")
+    if how == "bf16":
+        need_bf16(workload.device)
     through_onednn = how == "fp32 through oneDNN"
     if through_onednn:
         check_onednn(workload.device)

@@ -25,36 +25,40 @@ def model(workload: Workload, num_tasks: int) -> Any:
     return made
 
 
+def graph(workload: Workload) -> Path:
+    """The folder with our exported graph of `TASKS` tasks, which is made once.
+
+    Raises:
+        Skip: It is not measured on this device, or cannot be made.
+    """
+    if workload.device != "cpu":
+        raise Skip("measured on the CPU only")
+    return workload.exported or _export(workload.backbone, workload.scratch, workload.max_length)
+
+
 @cache
-def graph(backbone: str, scratch: Path, num_tasks: int, max_length: int) -> Path:
-    """The folder with our exported graph."""
+def _export(backbone: str, scratch: Path, max_length: int) -> Path:
     try:
         from hf_multitask.exporting.onnx_export import export_onnx
     except ImportError as error:
         raise Skip(f"{error.name} is not installed") from error
-    made = model(Workload([], backbone, scratch), num_tasks)
+    made = model(Workload([], backbone, scratch), TASKS)
     made.tokenizer.model_max_length = max_length
-    export_onnx(made, scratch / f"onnx-{num_tasks}")
-    return scratch / f"onnx-{num_tasks}"
-
-
-def _graph(workload: Workload) -> Path:
-    if workload.device != "cpu":
-        raise Skip("measured on the CPU only")
-    return graph(workload.backbone, workload.scratch, TASKS, workload.max_length)
+    export_onnx(made, scratch / "onnx")
+    return scratch / "onnx"
 
 
 def exported(workload: Workload) -> Encode:
     """Our own class around onnxruntime."""
     from hf_multitask import OnnxMultiTask
 
-    served = OnnxMultiTask.from_pretrained(str(_graph(workload)))
+    served = OnnxMultiTask.from_pretrained(str(graph(workload)))
     return lambda texts: served.encode(list(texts), batch_size=workload.batch_size)
 
 
 def onnxruntime(workload: Workload) -> Encode:
     """The bare onnxruntime, in a loop by hand."""
-    path = _graph(workload) / "model.onnx"
+    path = graph(workload) / "model.onnx"
     from onnxruntime import InferenceSession
 
     session = InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -72,7 +76,7 @@ def openvino(workload: Workload) -> Encode:
         from openvino import Core
     except ImportError as error:
         raise Skip("openvino is not installed") from error
-    path = _graph(workload) / "model.onnx"
+    path = graph(workload) / "model.onnx"
     # It sees one core of this process otherwise, where another library has bound its threads.
     hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = Core().compile_model(str(path), "CPU", hints)

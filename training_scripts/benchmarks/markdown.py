@@ -49,14 +49,14 @@ def _fact(name: str, value: float | None) -> str:
 
 
 def _bars(table: Table) -> str:
-    lines = [["bar", "ours", "peer", "measured", "min-max of rounds", "bar: at least", "moonshot", "met"]]
+    lines = [["bar", "of", "against", "measured", "min-max of rounds", "goal", "moonshot", "met"]]
     for bar in table.judged():
-        most = "" if bar["kind"] == "speed-up" else "<= "
+        most = ">= " if bar["kind"] == "speed-up" else "<= "
         unit = " ms" if bar["kind"] == "overhead" else "x"
         measured = "" if bar["value"] is None else number(bar["value"]) + unit
         spread = "" if bar["value"] is None else f"{number(bar['least'])}-{number(bar['greatest'])}"
         goals = [f"{most}{number(bar[name])}{unit}" for name in ("at_least", "moonshot")]
-        lines.append([bar["bar"], bar["ours"], bar["peer"], measured, spread, *goals, bar["met"]])
+        lines.append([bar["bar"], bar["variant"], bar["against"], measured, spread, *goals, bar["met"]])
     return _grid(lines)
 
 

@@ -1,5 +1,10 @@
-"""Peak memory, each variant in a process of its own."""
+"""Peak memory, each variant in a process of its own.
 
+A process lasts some ten seconds and its peak hardly varies: some of the rows of `training` and `inference` are
+measured, on a few steps, and without a run to warm up. So five rounds take some ten minutes on two cores.
+"""
+
+import dataclasses
 import json
 import resource
 import subprocess
@@ -9,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from . import inference, training
+from . import encoders, graphs, inference, training
 from .sampling import measure
 from .table import Bar, Table
 from .variant import Reading, Skip, Variant
@@ -22,23 +27,33 @@ BARS = [
     Bar("reading texts against sentence-transformers", inference.EXACT, inference.PEER, 1.0, 0.9, "cost"),
 ]
 
+STEPS = 3
+"""Of training: its peak comes with the first."""
+
 SOURCES: dict[str, Callable[[Workload], list[Variant]]] = {
     "training": training.variants,
     "inference": inference.variants,
+}
+
+MEASURED = {
+    "training": (training.PLAIN, training.EXACT, training.TWO_STOCK, training.GROUPED),
+    "inference": (inference.EXACT, inference.PEER, *encoders.FROM_GRAPH),
 }
 
 
 def memory(workload: Workload) -> Table:
     """The table."""
     names = [("", NOTHING)]
-    for source, make in SOURCES.items():
-        of_source = [variant.name for variant in make(workload)]
-        names += [(source, name) for name in (of_source[:1] if workload.quick else of_source)]
-    variants = [
-        Variant(name, lambda _, place=(source, name): _alone(workload, *place), ours=name.startswith("ours"))
-        for source, name in names
-    ]
-    samples, skipped = measure(variants, workload.method)
+    for source, of_source in MEASURED.items():
+        names += [(source, name) for name in (of_source[-1:] if workload.quick else of_source)]
+
+    def variant(source: str, name: str) -> Variant:
+        # Here and not in the process that is measured: exporting has a peak of its own, far above that of running.
+        prepare = (lambda: graphs.graph(workload)) if name in encoders.FROM_GRAPH else (lambda: None)
+        return Variant(name, lambda graph: _alone(workload, source, name, graph), prepare, ours=name.startswith("ours"))
+
+    variants = [variant(*place) for place in names]
+    samples, skipped = measure(variants, dataclasses.replace(workload.method, is_warm=False))
     return Table(
         "memory",
         "Peak memory",
@@ -47,9 +62,12 @@ def memory(workload: Workload) -> Table:
         samples,
         skipped,
         BARS,
-        workload.conditions(training.texts_of(workload), training=True),
+        workload.conditions(_few(workload).texts, training=True),
         scale=1,
-        notes=["The resident memory of a process that does this once, imports and data included."],
+        notes=[
+            "The resident memory of a process that does this once, imports and data included. The exported graph was "
+            "made before, in another process."
+        ],
     )
 
 
@@ -57,7 +75,7 @@ def alone(workload: Workload, place: str) -> None:
     """What the process started by [`memory`] does: run one variant once, and print the peak in MiB."""
     source, _, name = place.partition(":")
     if source:
-        variant = next(variant for variant in SOURCES[source](workload) if variant.name == name)
+        variant = next(variant for variant in SOURCES[source](_few(workload)) if variant.name == name)
         try:
             variant.run(variant.prepare())
         except Skip as reason:
@@ -65,6 +83,11 @@ def alone(workload: Workload, place: str) -> None:
             return
     on_device = torch.cuda.max_memory_allocated() / 2**20 if workload.device == "cuda" else 0.0
     print(json.dumps({"cost": peak(), "on the device, MiB": on_device}))
+
+
+def _few(workload: Workload) -> Workload:
+    """The same workload on the texts of a few steps."""
+    return dataclasses.replace(workload, texts=workload.texts[: workload.batch_size * STEPS])
 
 
 def peak() -> float:
@@ -76,9 +99,10 @@ def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
-def _alone(workload: Workload, source: str, name: str) -> Reading:
+def _alone(workload: Workload, source: str, name: str, graph: Path | None) -> Reading:
     command = [sys.executable, str(Path(__file__).with_name("run.py")), *workload.arguments]
-    done = subprocess.run([*command, "--alone", f"{source}:{name}"], capture_output=True, text=True)
+    command += [*(["--exported", str(graph)] if graph else []), "--alone", f"{source}:{name}"]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     found: Reading = json.loads(done.stdout.splitlines()[-1])

@@ -3,7 +3,6 @@
 from torch.profiler import ProfilerActivity, profile
 
 from . import ours
-from .tasks import _train
 from .workload import Workload
 
 
@@ -14,7 +13,7 @@ def profile_step(workload: Workload) -> str:
     made = ours.trainer(workload, ours.data(workload, texts, 2), 2, steps)
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if workload.device == "cuda" else [])
     with profile(activities=activities, record_shapes=False) as found:
-        _train(made)
+        ours.steady(made)
     by = "self_cuda_time_total" if workload.device == "cuda" else "self_cpu_time_total"
     table: str = found.key_averages().table(sort_by=by, row_limit=25)
     return table

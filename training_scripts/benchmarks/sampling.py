@@ -4,6 +4,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ class Method:
         retries: Further tries for a sample that others disturbed.
         patience: Seconds to wait, before each sample, until nobody else computes.
         is_trial: Whether the first run of each variant is all there is: to see that it works, not how fast.
+        is_warm: Whether each variant is run once before anything counts.
         clock: Reads the time when all work given to the device is done.
     """
 
@@ -28,6 +30,7 @@ class Method:
     retries: int = 3
     patience: float = 20.0
     is_trial: bool = False
+    is_warm: bool = True
     clock: Callable[[], float] = time.perf_counter
 
 
@@ -41,32 +44,46 @@ def interleaved(names: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
 def measure(variants: Sequence[Variant], method: Method) -> tuple[dict[str, Samples], dict[str, str]]:
     """Samples of every variant, by name, and of those that cannot be measured, why.
 
-    Every variant is run once before anything counts. A sample that others disturbed is taken again, up to
-    `method.retries` times.
+    Every variant is run once before anything counts, unless the method says otherwise. A sample that others disturbed
+    is taken again, up to `method.retries` times. A variant that breaks is measured no more, and ends nothing: it may be
+    a peer, in the midst of hours of measuring.
     """
     found: dict[str, Samples] = {}
     skipped: dict[str, str] = {}
     by_name = {variant.name: variant for variant in variants}
     for name, variant in by_name.items():
-        try:
-            reading = warm_up(variant, method)
-            found[name] = Samples({0: reading} if method.is_trial else {})
-        except Skip as reason:
-            skipped[name] = str(reason)
-        except Exception as error:  # a peer that breaks must not end hours of measuring; its row says so
-            skipped[name] = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        if name in skipped:
-            print(f"  skipped: {name}: {skipped[name]}", file=sys.stderr)
+        with _skipping(name, skipped):
+            reading = warm_up(variant, method) if method.is_warm or method.is_trial else None
+            found[name] = Samples({0: reading} if method.is_trial and reading else {})
     for number, name in interleaved(list(found), 0 if method.is_trial else method.rounds):
-        samples = found[name]
-        for _ in range(method.retries + 1):
-            await_idle(method.patience)
-            reading, contention = take(by_name[name], method, samples)
-            if contention is None or not contention.spoils:
-                samples.kept[number] = reading
-                break
-            samples.spoiled.append(reading)
-    return found, skipped
+        if name not in skipped:
+            with _skipping(name, skipped):
+                _take_round(by_name[name], method, found[name], number)
+    return {name: samples for name, samples in found.items() if name not in skipped}, skipped
+
+
+@contextmanager
+def _skipping(name: str, skipped: dict[str, str]) -> Iterator[None]:
+    """Write into `skipped` why a variant cannot be measured, where it cannot."""
+    try:
+        yield
+    except Skip as reason:
+        skipped[name] = str(reason)
+    except Exception as error:
+        skipped[name] = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    if name in skipped:
+        print(f"  skipped: {name}: {skipped[name]}", file=sys.stderr)
+
+
+def _take_round(variant: Variant, method: Method, samples: Samples, number: int) -> None:
+    """Samples of one variant until others leave one alone, or the tries are used up."""
+    for _ in range(method.retries + 1):
+        await_idle(method.patience)
+        reading, contention = take(variant, method, samples)
+        if contention is None or not contention.spoils:
+            samples.kept[number] = reading
+            return
+        samples.spoiled.append(reading)
 
 
 def warm_up(variant: Variant, method: Method) -> Reading:

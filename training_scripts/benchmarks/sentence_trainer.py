@@ -33,10 +33,10 @@ class ClassificationLoss(nn.Module):
 
 
 def trainer(workload: Workload, texts: Sequence[str]) -> Any:
-    """A Trainer at its defaults, which tokenises while it trains.
+    """A Trainer at its defaults, of texts that were tokenised before: it would do that while it trains.
 
     Raises:
-        Skip: sentence-transformers is not installed.
+        Skip: sentence-transformers is not installed, or has no such collator.
     """
     try:
         from sentence_transformers import (
@@ -44,16 +44,23 @@ def trainer(workload: Workload, texts: Sequence[str]) -> Any:
             SentenceTransformerTrainer,
             SentenceTransformerTrainingArguments,
         )
+        from sentence_transformers.sentence_transformer import SentenceTransformerDataCollator
     except ImportError as error:
-        raise Skip("sentence-transformers is not installed") from error
+        raise Skip(f"sentence-transformers cannot be used: {error}") from error
     encoder = SentenceTransformer(workload.backbone, device=workload.device)
     encoder.max_seq_length = workload.max_length
     labels = [row["task_0"] for row in workload.rows(texts, 1)["targets"]]
     loss = ClassificationLoss(encoder, workload.config.hidden_size).to(workload.device)
+    tokens = dict(zip(texts, workload.encoded(texts)["input_ids"], strict=True))
+
+    def padded(inputs: Sequence[str], **_: Any) -> Any:
+        return workload.tokenizer.pad({"input_ids": [tokens[text] for text in inputs]}, return_tensors="pt")
+
     made = SentenceTransformerTrainer(
         model=encoder,
         args=SentenceTransformerTrainingArguments(**quiet(workload)),
         train_dataset=Dataset.from_dict({"sentence": list(texts), "label": labels}),
         loss=loss,
+        data_collator=SentenceTransformerDataCollator(padded),
     )
     return timed(made, workload.method)

@@ -1,9 +1,7 @@
 """How long it takes to import the package, and to the first answer, each in a new process."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Sequence
 
 from . import ours
 from .sampling import measure
@@ -61,8 +59,8 @@ def startup(workload: Workload) -> Table:
     return Table("startup", "Start-up", "s", variants, samples, skipped, BARS, conditions, scale=1, notes=notes)
 
 
-def _start(code: str, options: Sequence[str] = ()) -> Reading | None:
-    done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, env={**os.environ})
+def _start(code: str) -> Reading | None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1]
         if "ModuleNotFoundError" in last:

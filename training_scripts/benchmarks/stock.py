@@ -1,26 +1,27 @@
-"""Peers that train: transformers' own Trainer, a bare loop, and the Trainer of sentence-transformers."""
+"""Peers that train: transformers' own Trainer, and a bare loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from datasets import Dataset
-from torch import nn
 from torch.utils.data import DataLoader
 from transformers import (
     AutoModelForSequenceClassification,
     DataCollatorWithPadding,
     Trainer,
     TrainingArguments,
-    get_linear_schedule_with_warmup,
 )
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
+from .bare_loop import BareLoop
 from .ours import quiet
 from .stopwatch import Stopwatch, timed
 from .workload import LABELS, Workload
 
 GROUPED = {"train_sampling_strategy": "group_by_length"}
+
+MEGA_BATCH = 50
+"""Batches that are sorted by length together, as in an epoch of thousands of rows; in a short one it would be few."""
 
 
 def data(workload: Workload, texts: Sequence[str]) -> Dataset:
@@ -36,9 +37,27 @@ def model(workload: Workload) -> Any:
     return made.to(workload.device)
 
 
+class StockTrainer(Trainer):
+    """transformers' Trainer, which groups a short epoch by length as it would a long one."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        return _sampler(self.train_dataset, self.args.train_batch_size)
+
+
+class _Grouped(LengthGroupedSampler):
+    def __iter__(self) -> Iterator[int]:
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, MEGA_BATCH, self.generator))
+
+
+def _sampler(rows: Any, batch_size: int) -> LengthGroupedSampler:
+    return _Grouped(batch_size, lengths=rows["length"][:])
+
+
 def trainer(workload: Workload, rows: Dataset, steps: int = -1, **arguments: Any) -> Trainer:
     """A Trainer of a new classifier, at its defaults but for `arguments`."""
-    made = Trainer(
+    made = StockTrainer(
         model(workload),
         TrainingArguments(**quiet(workload, steps) | arguments),
         train_dataset=rows,
@@ -47,57 +66,9 @@ def trainer(workload: Workload, rows: Dataset, steps: int = -1, **arguments: Any
     return timed(made, workload.method)
 
 
-class BareLoop:
-    """What a careful user writes by hand, with the Trainer's optimizer, schedule and clipping.
-
-    Args:
-        model: Returns a loss.
-        loader: Its batches.
-        optimizer: AdamW, one kernel for all parameters, unless given.
-        stopwatch: Told of every step.
-    """
-
-    def __init__(self, model: nn.Module, loader: Any, stopwatch: Stopwatch, optimizer: Any = None) -> None:
-        self.model = model
-        self.loader = loader
-        self.stopwatch = stopwatch
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = optimizer or torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.0, fused=True)
-
-    def train(self, steps: int = -1, backward: Any = None) -> None:
-        """One epoch, or `steps`.
-
-        Args:
-            steps: Where to stop.
-            backward: Fills the gradients from the outputs; by default `outputs.loss.backward()`.
-        """
-        schedule = get_linear_schedule_with_warmup(self.optimizer, 0, max(steps, len(self.loader)))
-        device = next(self.model.parameters()).device
-        self.model.train()
-        for number, batch in enumerate(self.loader):
-            if number == steps:
-                break
-            outputs = self.model(**_moved(batch, device))
-            backward(outputs) if backward else outputs.loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimizer.step()
-            schedule.step()
-            self.optimizer.zero_grad()
-            self.stopwatch.step()
-
-
 def bare_loop(workload: Workload, rows: Dataset) -> BareLoop:
     """A bare loop over length-grouped batches."""
-    sampler = LengthGroupedSampler(workload.batch_size, lengths=rows["length"][:])
+    sampler = _sampler(rows, workload.batch_size)
     collate = DataCollatorWithPadding(workload.tokenizer)
     loader = DataLoader(rows.remove_columns("length"), workload.batch_size, sampler=sampler, collate_fn=collate)
     return BareLoop(model(workload), loader, Stopwatch(workload.method))
-
-
-def _moved(batch: Any, device: torch.device) -> dict[str, Any]:
-    """A batch on the device."""
-    return {
-        name: _moved(value, device) if isinstance(value, dict) else value.to(device)
-        for name, value in batch.items()
-        if name != "row_ids"
-    }

@@ -118,6 +118,7 @@ def workload_of(asked: argparse.Namespace, scratch: Path) -> Workload:
         quick=asked.quick,
         method=method,
         arguments=again,
+        exported=asked.exported,
     )
 
 
@@ -146,4 +147,5 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     made.add_argument("--profile", action="store_true", help="print the operators of a training step, and end")
     made.add_argument("--alone", help=argparse.SUPPRESS)  # how `memory` starts the processes that it measures
+    made.add_argument("--exported", type=Path, help=argparse.SUPPRESS)  # and what it gives them
     return made

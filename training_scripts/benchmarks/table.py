@@ -12,28 +12,30 @@ from .variant import Samples, Variant
 class Bar:
     """What a comparison must reach.
 
-    Its value is, from the two medians, by `kind`: "speed-up" `peer / ours`, at least the bars; "cost" `ours / peer`,
-    at most; "overhead" `1000 * (ours - peer)` for one unit of the amount, at most.
+    Its value is, from the two medians, by `kind`: "speed-up" `against / variant`, at least the bars; "cost"
+    `variant / against`, at most; "overhead" `1000 * (variant - against)` for one unit of the amount, at most.
 
     Args:
         what: What it claims.
-        ours: Name of a variant.
-        peer: Name of another that does the same work.
+        variant: Name of the variant that is judged.
+        against: Name of another that does the same work.
         at_least: Where the claim begins.
         moonshot: What would be great.
         kind: How the two are compared.
     """
 
     what: str
-    ours: str
-    peer: str
+    variant: str
+    against: str
     at_least: float
     moonshot: float
     kind: str = "speed-up"
 
-    def compare(self, ours: float, peer: float) -> float:
+    def compare(self, variant: float, against: float) -> float:
         """The value, from the costs of one unit of the amount."""
-        return {"speed-up": peer / ours, "cost": ours / peer, "overhead": 1000 * (ours - peer)}[self.kind]
+        return {"speed-up": against / variant, "cost": variant / against, "overhead": 1000 * (variant - against)}[
+            self.kind
+        ]
 
     def met(self, value: float | None) -> str:
         """In a word, how `value` stands to the bars."""
@@ -97,17 +99,17 @@ class Table:
         """Per bar, its value, the least and greatest of single rounds, and whether it is met."""
         judged = []
         for bar in self.bars:
-            ours, peer = self.samples.get(bar.ours), self.samples.get(bar.peer)
+            samples, others = self.samples.get(bar.variant), self.samples.get(bar.against)
             value = ends = None
-            if ours and peer:
-                ours_unit, peer_unit = self._unit(bar.ours, bar), self._unit(bar.peer, bar)
-                value = bar.compare(ours.median() / ours_unit, peer.median() / peer_unit)
-                rounds = sorted(ours.kept.keys() & peer.kept.keys())
-                pairs = [(ours.kept[n]["cost"] / ours_unit, peer.kept[n]["cost"] / peer_unit) for n in rounds]
+            if samples and others:
+                unit, others_unit = self._unit(bar.variant, bar), self._unit(bar.against, bar)
+                value = bar.compare(samples.median() / unit, others.median() / others_unit)
+                rounds = sorted(samples.kept.keys() & others.kept.keys())
+                pairs = [(samples.kept[n]["cost"] / unit, others.kept[n]["cost"] / others_unit) for n in rounds]
                 values = [bar.compare(*pair) for pair in pairs] or [value]
                 ends = min(values), max(values)
             judged.append(
-                {"bar": bar.what, "ours": bar.ours, "peer": bar.peer, "kind": bar.kind, "value": value}
+                {"bar": bar.what, "variant": bar.variant, "against": bar.against, "kind": bar.kind, "value": value}
                 | {"least": ends and ends[0], "greatest": ends and ends[1]}
                 | {"at_least": bar.at_least, "moonshot": bar.moonshot, "met": bar.met(value)}
             )

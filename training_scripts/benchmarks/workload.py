@@ -12,7 +12,8 @@ import torch
 from datasets import Dataset
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from .sampling import Method
+from .sampling import Method, measure
+from .variant import Samples, Variant
 
 MAX_LENGTH = 128
 LABELS = 3
@@ -33,6 +34,7 @@ class Workload:
         method: How samples are taken.
         arguments: The words of the command line, for benchmarks that start it again.
         ceilings: By precision, the matmul rate of this machine in FLOP/s, once it was measured.
+        exported: The folder with our exported graph, where another process has made it.
     """
 
     texts: Sequence[str]
@@ -44,6 +46,7 @@ class Workload:
     method: Method = field(default_factory=Method)
     arguments: Sequence[str] = ()
     ceilings: dict[str, float] = field(default_factory=dict)
+    exported: Path | None = None
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -120,10 +123,15 @@ class Workload:
             encoder = AutoModel.from_config(self.config)
         return sum(p.numel() for name, p in encoder.named_parameters() if not name.startswith(("embeddings", "pooler")))
 
-    def set_shares(self, variants: Sequence[Any], samples: dict[str, Any], flops_per_token: float) -> None:
-        """Put into the facts of every variant which share of the machine's matmul rate its real tokens used."""
+    def measure(
+        self, variants: Sequence[Variant], texts: Sequence[str], training: bool
+    ) -> tuple[dict[str, Samples], dict[str, str]]:
+        """As [`measure`]; and the facts of every variant get which share of the matmul rate its real tokens used."""
+        samples, skipped = measure(variants, self.method)
+        flops = self.flops_per_token(texts, training)
         for variant in variants:
             ceiling = self.ceilings.get(variant.precision)
             if ceiling and variant.tokens and variant.name in samples:
-                rate = variant.tokens * flops_per_token / samples[variant.name].median()
+                rate = variant.tokens * flops / samples[variant.name].median()
                 variant.facts["% of the ceiling"] = 100 * rate / ceiling
+        return samples, skipped
