@@ -23,7 +23,7 @@ class NotFlatError(Exception):
 def chunks(datasets: Sequence[Dataset], name: str) -> Iterator[pa.Array]:
     """The column `name` of all `datasets`, chunk by chunk; without a copy where rows are not picked from others."""
     for rows in datasets:
-        for table in rows.select_columns([name]).with_format("arrow").iter(PIECE):
+        for table in rows.with_format("arrow", columns=[name]).iter(PIECE):
             yield from table[name].chunks
 
 
