@@ -19,7 +19,6 @@ LABELS = {"topic": ("News", "Opinion", "Fun"), "mood": ("bad", "good")}
 def words(tmp_path, backbone_folder, monkeypatch):
     """A command line for a run on two datasets, with other values for some of its settings."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("hf_multitask.commands.run.use_all_cores", lambda _: None)
     for name, labels in LABELS.items():
         (tmp_path / name).mkdir()
         for split, count in (("train", 24), ("test", 12)):

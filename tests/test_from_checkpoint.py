@@ -41,7 +41,6 @@ class StopAfterOneEpoch(TrainerCallback):
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("hf_multitask.commands.run.use_all_cores", lambda _: None)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from .latency import latency
 from .markdown import markdown
 from .memory import alone, memory
 from .overhead import overhead
+from .passes import passes
 from .profile_step import profile_step
 from .sampling import Method
 from .startup import startup
@@ -39,7 +40,7 @@ from .workload import Workload
 
 BENCHMARKS: dict[str, Callable[[Workload], Table]] = {
     made.__name__: made
-    for made in (floor, training, inference, latency, memory, startup, tasks, data, balancing, overhead)
+    for made in (floor, training, inference, latency, memory, startup, tasks, data, balancing, passes, overhead)
 }
 
 SENTENCES = 8192
