@@ -116,7 +116,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     def _choose_performance(self) -> None:
         """Before the precision is read: bfloat16 may be chosen here."""
-        accelerator = None if self.use_cpu else torch.accelerator.current_accelerator(check_available=True)
+        has_accelerator = torch.accelerator.is_available() and not self.use_cpu
+        accelerator = torch.accelerator.current_accelerator() if has_accelerator else None
         device_type = "cpu" if accelerator is None else accelerator.type
         use_all_cores(device_type)  # first, so that what is measured is what will be used
         self.choices = choose(self.performance, device_type)
