@@ -5,7 +5,7 @@ import torch
 
 from hf_multitask import Task
 from hf_multitask.modeling.losses import task_losses
-from hf_multitask.training.finite import check_finite
+from hf_multitask.training.finite import FiniteLosses
 
 TOPIC = Task(name="topic", labels=("a", "b"))
 SCORE = Task(name="score", problem_type="regression")
@@ -14,7 +14,7 @@ IDS = ["news/train/4", "news/train/9", "web/train/2"]
 
 def check(logits, labels, row_ids=IDS):
     tasks = [TOPIC, SCORE]
-    check_finite(tasks, task_losses(tasks, logits, labels), logits, labels, row_ids, step=17)
+    FiniteLosses(tasks).add(task_losses(tasks, logits, labels), logits, labels, row_ids, step=17)
 
 
 def batch():

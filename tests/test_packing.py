@@ -1,12 +1,24 @@
 """Batches without padding: the same results, on every architecture that is said to have them."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from architectures import ARCHITECTURES, DECODERS, tiny_model, token_ids
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from hf_multitask.modeling.attention import why_not_packed
-from hf_multitask.modeling.packing import PACKABLE, PACKED_ATTENTION, _cut, packing_of
+from hf_multitask.modeling.blocks import BLOCK_COST, cut
+from hf_multitask.modeling.packing import LAYOUTS, PACKABLE, PACKED_ATTENTION, packing_of
+
+
+@pytest.fixture(params=["cpu", "cuda"], autouse=True)
+def layout(request, monkeypatch):
+    """Both layouts, here on the CPU: where a GPU's own attention is not, its logic is the same."""
+    monkeypatch.setitem(LAYOUTS, "cpu", LAYOUTS[request.param])
+    return request.param
+
 
 LENGTHS = (7, 3, 12, 3, 1, 11, 20)
 LABELS = {"topic": torch.tensor([0, 1, 2, 0, 1, -100, 2]), "tone": torch.tensor([0, 1, -100, 1, 0, 1, 1])}
@@ -135,12 +147,6 @@ def test_attention_weights_are_dropped_with_the_configured_probability():
 
 
 def test_blocks_are_the_cheapest_cut_of_the_sorted_lengths():
-    import itertools
-
-    import numpy as np
-
-    from hf_multitask.modeling.packing import BLOCK_COST
-
     generator = np.random.default_rng(0)
     for _ in range(20):
         lengths = np.sort(generator.integers(1, 40, size=7))
@@ -149,15 +155,15 @@ def test_blocks_are_the_cheapest_cut_of_the_sorted_lengths():
             ends = np.cumsum(sizes)
             return sum(size * lengths[end - 1] + BLOCK_COST for size, end in zip(sizes, ends, strict=True))
 
-        cuts = (np.diff([0, *cut, 7]) for k in range(7) for cut in itertools.combinations(range(1, 7), k))
-        assert cost(_cut(lengths)) == min(cost(sizes) for sizes in cuts)
+        sizes_of_all = (np.diff([0, *ends, 7]) for k in range(7) for ends in itertools.combinations(range(1, 7), k))
+        assert cost(cut(lengths)) == min(cost(sizes) for sizes in sizes_of_all)
 
 
 def test_tokens_of_a_packing_go_back_where_they_came_from():
     batch = token_ids(*LENGTHS)
     packing = packing_of(batch["attention_mask"], batch["input_ids"], "bert", 0)
     ids = packing.pack(batch["input_ids"])[0, :, None]
-    assert torch.equal(packing.unpack(ids, batch["input_ids"].shape)[..., 0], batch["input_ids"])
+    assert torch.equal(packing.unpack(ids)[..., 0], batch["input_ids"])
 
 
 @pytest.mark.parametrize("model_type", ["mpnet", "fnet", "mamba"])

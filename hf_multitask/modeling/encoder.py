@@ -6,10 +6,12 @@ Letters of the shapes: B texts, S second texts, E = B + S, L tokens (padding inc
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .packing import PACKED_ATTENTION, Packing, packing_of
+from .packing import LAYOUTS, PACKED_ATTENTION, Packing, packing_of
 from .pairs import stack_texts
 from .pooling import pool
 
@@ -31,7 +33,12 @@ class Encoded(NamedTuple):
 
 
 def encode_texts(
-    backbone: nn.Module, config: Any, inputs: Mapping[str, Tensor | None], pairs: dict[str, Any], **outputs: Any
+    backbone: nn.Module,
+    config: Any,
+    inputs: Mapping[str, Tensor | None],
+    pairs: dict[str, Any],
+    lengths: NDArray[np.int64] | None = None,
+    **outputs: Any,
 ) -> Encoded:
     """The embeddings of first and second texts, in one pass of the backbone.
 
@@ -40,6 +47,7 @@ def encode_texts(
         config: The model's, a [`MultiTaskConfig`].
         inputs: The backbone's arguments for the first texts, `None` where not given.
         pairs: `input_ids` (S, L) and `attention_mask` of the second texts, `None` where there are none.
+        lengths: (E,), tokens of each text, as [`packing_of`] takes them.
         **outputs: `output_hidden_states` and `output_attentions`, `None` for the backbone's own choice.
 
     Raises:
@@ -60,7 +68,7 @@ def encode_texts(
     options = {name: value for name, value in outputs.items() if value is not None}
     if hasattr(config.text_config, "use_cache"):
         options["use_cache"] = False  # a decoder would build a key/value cache that nothing reads
-    packing = _packing(config.text_config, present, outputs)
+    packing = _packing(config.text_config, present, lengths, outputs)
     if packing is None:
         encoded = backbone(**present, **options, return_dict=True)
         hidden_ELD = encoded.last_hidden_state
@@ -70,7 +78,7 @@ def encode_texts(
         unread = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=packing.positions.device)
         where = {"position_ids": packing.positions[None], "packing": packing, "attention_mask": unread}
         encoded = backbone(**tokens, **where, **options, return_dict=True)
-        hidden_ELD = packing.unpack(encoded.last_hidden_state[0], present["input_ids"].shape)
+        hidden_ELD = packing.unpack(encoded.last_hidden_state[0])
     mask_EL = present.get("attention_mask")
     if mask_EL is None:
         mask_EL = torch.ones(hidden_ELD.shape[:2], device=hidden_ELD.device)
@@ -83,7 +91,12 @@ def encode_texts(
     )
 
 
-def _packing(text_config: Any, present: Mapping[str, Tensor], outputs: Mapping[str, Any]) -> Packing | None:
+def _packing(
+    text_config: Any,
+    present: Mapping[str, Tensor],
+    lengths: NDArray[np.int64] | None,
+    outputs: Mapping[str, Any],
+) -> Packing | None:
     """How the batch is packed; `None` where it is not: by another attention, or where what is asked for is padded."""
     mask_EL = present.get("attention_mask")
     if (
@@ -92,8 +105,8 @@ def _packing(text_config: Any, present: Mapping[str, Tensor], outputs: Mapping[s
         or mask_EL.ndim != 2
         or not {"input_ids", "attention_mask", "token_type_ids"} >= present.keys()
         or any(asked if asked is not None else getattr(text_config, name) for name, asked in outputs.items())
-        or mask_EL.device.type != "cpu"
+        or mask_EL.device.type not in LAYOUTS
         or torch.compiler.is_compiling()
     ):
         return None
-    return packing_of(mask_EL, present["input_ids"], text_config.model_type, text_config.pad_token_id)
+    return packing_of(mask_EL, present["input_ids"], text_config.model_type, text_config.pad_token_id, lengths)

@@ -118,6 +118,7 @@ class MultiTaskModel(TextModel):
         pair_attention_mask: Tensor | None = None,
         pair_rows: Tensor | None = None,
         sentence_embedding: Tensor | None = None,
+        text_lengths: NDArray[np.int64] | None = None,
         labels: Mapping[str, Tensor] | None = None,
         num_items_in_batch: Mapping[str, Tensor] | None = None,
         teacher_logits: Mapping[str, Tensor] | None = None,
@@ -138,6 +139,8 @@ class MultiTaskModel(TextModel):
             pair_rows: (S,) int64, the first text that each second text belongs to; each to its own by default.
             sentence_embedding: (B, D), embeddings computed earlier, in place of all of the above. Tasks that read
                 tokens or pairs then have no logits.
+            text_lengths: (B + S,), tokens of the first and then of the second texts, where it is known that padding
+                stands on the right: saves asking the device for them.
             labels: Per task, (B,) int64, or (B, L) of a token classification, -100 where there is no target; float
                 (B, C) or, with one output, (B,) for the kinds whose answers are numbers or any number of labels, NaN
                 where there is none. Tasks may be left out.
@@ -160,7 +163,7 @@ class MultiTaskModel(TextModel):
             }
             pairs = {"input_ids": pair_input_ids, "attention_mask": pair_attention_mask}
             wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
-            encoded = encode_texts(self.backbone, self.config, inputs, pairs, **wanted)
+            encoded = encode_texts(self.backbone, self.config, inputs, pairs, text_lengths, **wanted)
             # Mamba returns float32 from bfloat16 weights.
             dtype = next(self.heads.parameters(), encoded.embedding).dtype
             encoded = encoded._replace(embedding=encoded.embedding.to(dtype))

@@ -1,14 +1,18 @@
-"""Batches without padding: which tokens a pass reads, and between which of them there is attention.
+"""Batches without padding: which tokens a pass reads, and to which texts they belong.
 
-Letters of the shapes: B texts, L tokens (padding included), T tokens without padding.
+Letters of the shapes: E texts, L tokens (padding included), T tokens without padding.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from .blocks import Blocks, in_blocks
+from .segments import Segments, in_segments, on_device
 
 PACKED_ATTENTION = "packed"
 """Name of the attention implementation, Hugging Face's `attn_implementation`, of models whose batches are packed."""
@@ -27,92 +31,74 @@ POSITIONS_BY_PADDING = frozenset(
 )
 """Those that number the tokens from the padding token's id on, leaving padding out."""
 
+Arrange = Callable[[NDArray[np.int64], int, torch.device], tuple[NDArray[np.int64], Any]]
 
-BLOCK_COST = 6
-"""Padding tokens that a pass over one block more is worth: measured on two CPUs, where 0 and 12 are slower."""
-
-
-class Block(NamedTuple):
-    """Neighbouring texts of similar length, padded to the longest.
-
-    Args:
-        start: The place of its first token among the T.
-        texts: How many there are, N.
-        length: Of the longest, in tokens.
-        mask: (N, 1, length), where real tokens stand; `None` where all are.
-    """
-
-    start: int
-    texts: int
-    length: int
-    mask: Tensor | None
+LAYOUTS: dict[str, Arrange] = {"cpu": in_blocks, "cuda": in_segments}
+"""By torch's type of device, how the tokens of a packed batch lie there: what is faster."""
 
 
 class Packing(NamedTuple):
-    """The tokens of a batch in one row, in blocks of texts of similar length: hardly any padding.
+    """The tokens of a batch in one row, with hardly any padding or none.
 
     Args:
-        places: (T,) int64, where each token stands in the flattened batch (B * L,).
+        places: (T,) int64, where each token stands in the flattened batch (E * L,).
         positions: (T,) int64, what the backbone is to number each token.
-        blocks: The texts, the shortest first; there is attention within a text only.
+        shape: (E, L).
+        texts: Where each text lies among the T; there is attention within a text only.
     """
 
     places: Tensor
     positions: Tensor
-    blocks: tuple[Block, ...]
+    shape: tuple[int, int]
+    texts: Blocks | Segments
 
-    def pack(self, values_BL: Tensor) -> Tensor:
+    def pack(self, values_EL: Tensor) -> Tensor:
         """The values of the tokens, (1, T)."""
-        return values_BL.flatten()[self.places][None]
+        return values_EL.flatten()[self.places][None]
 
-    def unpack(self, values_TD: Tensor, shape: torch.Size) -> Tensor:
-        """The values of the tokens in their places, zeros between them: (T, D) to (B, L, D) for the `shape` (B, L)."""
+    def unpack(self, values_TD: Tensor) -> Tensor:
+        """The values of the tokens in their places, zeros between them, (E, L, D)."""
         size = values_TD.shape[-1]
-        flat = values_TD.new_zeros((shape.numel(), size)).index_copy(0, self.places, values_TD)
-        return flat.view(*shape, size)
+        flat = values_TD.new_zeros((self.shape[0] * self.shape[1], size)).index_copy(0, self.places, values_TD)
+        return flat.view(*self.shape, size)
 
 
-def packing_of(mask_BL: Tensor, input_ids: Tensor, model_type: str, pad_token_id: int | None) -> Packing | None:
+def lengths_of(mask_EL: Tensor) -> NDArray[np.int64] | None:
+    """Tokens of each text, (E,); `None` where padding stands elsewhere than on the right."""
+    is_real = mask_EL.bool().numpy(force=True)
+    if (is_real[:, 1:] & ~is_real[:, :-1]).any():
+        return None
+    lengths: NDArray[np.int64] = is_real.sum(axis=1)
+    return lengths
+
+
+def packing_of(
+    mask_EL: Tensor,
+    input_ids: Tensor,
+    model_type: str,
+    pad_token_id: int | None,
+    lengths: NDArray[np.int64] | None = None,
+) -> Packing | None:
     """The packing of a batch; `None` where padding stands elsewhere than on the right, or there is no token.
 
     Args:
-        mask_BL: The attention mask.
-        input_ids: (B, L).
+        mask_EL: The attention mask.
+        input_ids: (E, L).
         model_type: Of the backbone: decides how its tokens are numbered.
         pad_token_id: Of the backbone.
+        lengths: (E,), tokens of each text where it is known that padding stands on the right. Without them they are
+            read from the mask, for which the host waits until the device has done all it was told before.
     """
-    is_real = mask_BL.bool()
-    if bool((is_real[:, 1:] & ~is_real[:, :-1]).any()) or not bool(is_real.any()):
+    if lengths is None:
+        lengths = lengths_of(mask_EL)
+    if lengths is None or not lengths.any():
         return None
-    lengths, rows = torch.sort(is_real.sum(dim=1), stable=True)
-    size = is_real.shape[1]
-    places, blocks, start, first = [], [], 0, int((lengths == 0).sum())
-    for texts in _cut(lengths[first:].numpy(force=True)):
-        ours, length = rows[first : first + texts], int(lengths[first + texts - 1])
-        mask = None if int(lengths[first]) == length else is_real[ours, None, :length]
-        blocks.append(Block(start, texts, length, mask))
-        places.append((ours[:, None] * size + torch.arange(length, device=rows.device)).flatten())
-        start, first = start + texts * length, first + texts
-    where = torch.cat(places)
+    size, device = mask_EL.shape[1], mask_EL.device
+    places, texts = LAYOUTS[device.type](lengths, size, device)
+    where = on_device(places, device)
     if model_type in POSITIONS_BY_PADDING:
         is_word = input_ids.ne(pad_token_id or 0)
         positions = (is_word.cumsum(dim=1) * is_word + (pad_token_id or 0)).flatten()[where]
     else:
         positions = where % size
-    return Packing(where, positions, tuple(blocks))
-
-
-def _cut(lengths_B: NDArray[np.int64]) -> list[int]:
-    """Texts of each block, of texts with ascending lengths, that make the fewest tokens and blocks, by `BLOCK_COST`."""
-    values, counts = np.unique(lengths_B, return_counts=True)
-    ends = np.concatenate([[0], counts.cumsum()])
-    costs, begins = np.zeros(len(ends)), [0] * len(ends)
-    for end in range(1, len(ends)):
-        options = costs[:end] + values[end - 1] * (ends[end] - ends[:end]) + BLOCK_COST
-        begins[end] = int(options.argmin())
-        costs[end] = options[begins[end]]
-    sizes, end = [], len(ends) - 1
-    while end:
-        sizes.append(int(ends[end] - ends[begins[end]]))
-        end = begins[end]
-    return sizes[::-1]
+    return Packing(where, positions, (len(lengths), size), texts)

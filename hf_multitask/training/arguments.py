@@ -86,6 +86,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Log the cosines of the tasks' gradients every so many steps."}
     )
     conflict_by_depth: bool = field(default=False, metadata={"help": "Log them for parts of the encoder too."})
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Not needed: a loss that is not finite ends the run; and it waits for a GPU."}
+    )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Must stay false: the rows' `targets` are no argument of `forward`."}
     )

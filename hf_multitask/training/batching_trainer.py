@@ -1,7 +1,9 @@
-"""How a Trainer makes its batches for evaluation, and how many rows it takes for a step."""
+"""How a Trainer makes its batches for evaluation, hands batches to the model, and counts what they are."""
 
+from functools import cached_property
 from typing import Any
 
+from accelerate.utils import send_to_device
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..data.batches import BatchOrder
@@ -9,6 +11,7 @@ from ..data.flat_rows import FlatRows, flattened
 from ..data.longest_first import LongestFirst
 from ..data.streaming import StreamedBatches
 from ..evaluation.metrics import MultiTaskMetrics
+from .computing import known_lengths
 from .saving_trainer import SavingTrainer
 
 
@@ -20,6 +23,7 @@ class BatchingTrainer(SavingTrainer):
     """
 
     _order: BatchOrder | StreamedBatches | None = None
+    _row_ids: list[str] | None = None
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """As [`Trainer._get_dataloader`]."""
@@ -36,6 +40,25 @@ class BatchingTrainer(SavingTrainer):
             return self._order.rows_per_batch
         size: int = super().get_total_train_batch_size(args)
         return size
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        """As [`Trainer._prepare_inputs`], keeping back where the rows come from, which is nothing for the model.
+
+        The host does not wait for what it sends to the device.
+        """
+        self._row_ids = inputs.pop("row_ids", None)
+        lengths = known_lengths(self.model.config, inputs, self.args.device)
+        return super()._prepare_inputs(send_to_device(inputs, self.args.device, non_blocking=True)) | lengths
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """As [`Trainer.floating_point_ops`], which counts the model's parameters anew at every step."""
+        tokens: int = inputs["input_ids"].numel() if "input_ids" in inputs else 0
+        return 6 * tokens * self._num_parameters
+
+    @cached_property
+    def _num_parameters(self) -> int:
+        count: int = self.model.num_parameters(exclude_embeddings=True)
+        return count
 
     def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """As [`Trainer.evaluation_loop`], with results in the order of the rows."""

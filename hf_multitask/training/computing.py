@@ -1,14 +1,15 @@
 """A model as it is trained and evaluated: as fast as the machine can, and afterwards as it was."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..modeling.attention import why_not_packed
-from ..modeling.packing import PACKED_ATTENTION
+from ..modeling.packing import PACKED_ATTENTION, lengths_of
 from ..modeling.performance import computing, probe
 from .arguments import MultiTaskTrainingArguments
 
@@ -48,6 +49,22 @@ def check_computing(model: Any, args: MultiTaskTrainingArguments) -> None:
         raise ValueError(f"packing must be 'auto' or 'off' here, found 'on': {reason}. Leave it out.")
     if reason and args.packing == "auto" and args.performance != "off":
         logger.info("Batches are read with their padding: %s", reason)
+
+
+def known_lengths(config: Any, inputs: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """`text_lengths` for the model, where it would have to ask its device for them; nothing elsewhere.
+
+    Args:
+        config: The model's.
+        inputs: A batch, which may still be on the host.
+        device: Where the model is.
+    """
+    masks = [inputs[name] for name in ("attention_mask", "pair_attention_mask") if name in inputs]
+    is_packed = config.text_config._attn_implementation == PACKED_ATTENTION
+    if not masks or not is_packed or device.type == "cpu" or any(mask.device.type != "cpu" for mask in masks):
+        return {}
+    lengths = [found for mask in masks if (found := lengths_of(mask)) is not None]
+    return {"text_lengths": np.concatenate(lengths)} if len(lengths) == len(masks) else {}
 
 
 def why_padded(model: Any, args: MultiTaskTrainingArguments) -> str:

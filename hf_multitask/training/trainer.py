@@ -17,7 +17,7 @@ from .arguments import MultiTaskTrainingArguments
 from .computing import check_computing, fast
 from .counting import count_targets
 from .evaluating_trainer import EvaluatingTrainer
-from .finite import check_finite
+from .finite import FiniteLosses
 from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
 from .frozen import reads_only_embeddings
 from .gradient_checks import check_can_balance
@@ -111,8 +111,8 @@ class MultiTaskTrainer(EvaluatingTrainer):
         check_computing(self._plain_model(), self.args)
         self._tasks = [task.name for task in tasks]
         self._order: Any = None
-        self._row_ids: list[str] | None = None
         self._losses = TaskLossLog(args.device)
+        self._finite = FiniteLosses(tasks)
         how: Any = {"reduce": self._sum_over_processes, "log": self.log, "measure": self._task_losses}
         self._gradients = TaskGradients(self._plain_model(), args, **how)
         self.add_callback(self._gradients)
@@ -131,10 +131,13 @@ class MultiTaskTrainer(EvaluatingTrainer):
                 "Make a new MultiTaskTrainer after add_task or remove_task."
             )
         self._losses.clear()
+        self._finite.clear()
         texts = self.train_dataset, self.eval_dataset
         try:
             with fast(self._plain_model(), self.args), self._gradients.training():
-                return super().train(*args, **kwargs)
+                output = super().train(*args, **kwargs)
+                self._finite.check()
+                return output
         finally:
             self.train_dataset, self.eval_dataset = texts
 
@@ -199,12 +202,12 @@ class MultiTaskTrainer(EvaluatingTrainer):
         """As [`Trainer.compute_loss`], remembering each task's loss for the logs.
 
         Raises:
-            FloatingPointError: A loss is not finite; see [`check_finite`].
+            FloatingPointError: A loss is not finite; see [`FiniteLosses`].
         """
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
-            tasks, step = self.model.config.tasks, self.state.global_step
-            check_finite(tasks, outputs["losses"], outputs["logits"], inputs["labels"], self._row_ids, step)
+            seen = outputs["losses"], outputs["logits"], inputs["labels"]
+            self._finite.add(*seen, self._row_ids, self.state.global_step)
             self._losses.add(outputs["losses"])
             copies = self.accelerator.num_processes // self.get_tp_size()
             loss = self._gradients.weigh(loss, outputs["losses"], copies)
@@ -224,6 +227,12 @@ class MultiTaskTrainer(EvaluatingTrainer):
             logs |= {f"loss/{name}": loss for name, loss in self._losses.means(self._sum_over_processes).items()}
             logs |= {f"lr/{name}": rate for name, rate in self._group_rates.items()} | self._gradients.logs()
         super().log(logs, start_time)
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """As [`Trainer._maybe_log_save_evaluate`], of finite losses only."""
+        if self.control.should_log or self.control.should_evaluate or self.control.should_save:
+            self._finite.check()
+        super()._maybe_log_save_evaluate(*args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """The micro-batches of one effective batch and, per task that has any, its labelled rows over all processes."""
@@ -245,18 +254,15 @@ class MultiTaskTrainer(EvaluatingTrainer):
     def _labelled_rows(self, batches: list[Any], device: torch.device) -> dict[str, Tensor]:
         """Per task that has any, the targets of `batches` in all processes, which so agree on the heads used."""
         tasks = self._trained_tasks()
-        counts_T = self._sum_over_processes(count_targets(tasks, batches).to(device))
+        counts_T = count_targets(tasks, batches)  # on the host, where the batches still are
+        if self.args.world_size > 1:
+            counts_T = self._sum_over_processes(counts_T.to(device))
         return {task.name: counts_T[i] for i, (task, n) in enumerate(zip(tasks, counts_T.tolist(), strict=True)) if n}
 
     def _trained_tasks(self) -> list[Task]:
         """The model's tasks that have not been stopped."""
         stopped = self._stopping.stopped if self._stopping else ()
         return [task for task in self.model.config.tasks if task.name not in stopped]
-
-    def _prepare_inputs(self, inputs: Any) -> Any:
-        """As [`Trainer._prepare_inputs`], keeping back where the rows come from, which is nothing for the model."""
-        self._row_ids = inputs.pop("row_ids", None)
-        return super()._prepare_inputs(inputs)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """As [`Trainer._save_optimizer_and_scheduler`], and what else a resumed run needs."""

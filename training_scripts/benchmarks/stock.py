@@ -40,19 +40,25 @@ def model(workload: Workload) -> Any:
 class StockTrainer(Trainer):
     """transformers' Trainer, which groups a short epoch by length as it would a long one."""
 
+    mega_batch = MEGA_BATCH
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
-        return _sampler(self.train_dataset, self.args.train_batch_size)
+        return _sampler(self.train_dataset, self.args.train_batch_size, self.mega_batch)
 
 
 class _Grouped(LengthGroupedSampler):
+    mega_batch = MEGA_BATCH
+
     def __iter__(self) -> Iterator[int]:
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, MEGA_BATCH, self.generator))
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, self.mega_batch, self.generator))
 
 
-def _sampler(rows: Any, batch_size: int) -> LengthGroupedSampler:
-    return _Grouped(batch_size, lengths=rows["length"][:])
+def _sampler(rows: Any, batch_size: int, mega_batch: int = MEGA_BATCH) -> LengthGroupedSampler:
+    sampler = _Grouped(batch_size, lengths=rows["length"][:])
+    sampler.mega_batch = mega_batch
+    return sampler
 
 
 def trainer(workload: Workload, rows: Dataset, steps: int = -1, **arguments: Any) -> Trainer:

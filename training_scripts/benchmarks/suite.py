@@ -24,6 +24,7 @@ from .corpus import sentences
 from .data import data
 from .environment import environment
 from .floor import floor
+from .gpu import gpu
 from .inference import inference
 from .latency import latency
 from .markdown import markdown
@@ -40,7 +41,7 @@ from .workload import Workload
 
 BENCHMARKS: dict[str, Callable[[Workload], Table]] = {
     made.__name__: made
-    for made in (floor, training, inference, latency, memory, startup, tasks, data, balancing, passes, overhead)
+    for made in (floor, training, gpu, inference, latency, memory, startup, tasks, data, balancing, passes, overhead)
 }
 
 SENTENCES = 8192

@@ -1,0 +1,150 @@
+"""Packed batches as a GPU likes them: one text behind the other, without any padding.
+
+Letters of the shapes: E texts, L tokens of a row (padding included), T tokens of all texts, A attention heads, H size
+of a head.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from .visibility import both, visible
+
+STEP = 64
+"""What the length of the longest text is rounded up to, so that compiled code meets few lengths."""
+
+
+class Segments(NamedTuple):
+    """Where the texts of a batch begin and end.
+
+    Args:
+        starts: (E + 1,) int32, the place of each text's first token among the T, and T.
+        longest: At least the tokens of the longest text.
+        is_real: (E, L), where tokens stand in the padded batch.
+        has_flash: Whether the device has torch's FlashAttention.
+    """
+
+    starts: Tensor
+    longest: int
+    is_real: Tensor
+    has_flash: bool
+
+
+def in_segments(lengths_E: NDArray[np.int64], size: int, device: torch.device) -> tuple[NDArray[np.int64], Segments]:
+    """Where the tokens stand in the flattened batch, (T,), and where their texts begin.
+
+    Args:
+        lengths_E: Tokens of each text, which stand on the left.
+        size: Tokens of a row of the batch, L.
+        device: Of the batch.
+    """
+    is_real = np.arange(size) < lengths_E[:, None]
+    starts = np.concatenate([[0], lengths_E.cumsum()]).astype(np.int32)
+    longest = -(-int(lengths_E.max()) // STEP) * STEP
+    return np.flatnonzero(is_real), Segments(
+        on_device(starts, device), longest, on_device(is_real, device), _has_flash(device)
+    )
+
+
+def on_device(values: NDArray[Any], device: torch.device) -> Tensor:
+    """The values there; the host does not wait for it."""
+    tensor = torch.from_numpy(values)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+def attend_segments(
+    segments: Segments,
+    places: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    dropout: float,
+    scaling: float,
+    is_causal: bool,
+    window: int | None,
+) -> Tensor:
+    """What each token takes from its own text, (T, A, H).
+
+    By torch's FlashAttention where it can, and otherwise with padding, which then is in the attention alone.
+
+    Args:
+        segments: The texts.
+        places: (T,), where the tokens stand in the flattened batch.
+        query: (A, T, H), as `key` and `value`.
+        key: See there.
+        value: See there.
+        dropout: Probability of dropping an attention weight.
+        scaling: Factor of the scores.
+        is_causal: Whether a token sees those behind it.
+        window: How far it sees, see [`visible`].
+    """
+    tokens = [t.transpose(0, 1) for t in (query, key, value)]
+    kind = query.device.type
+    if torch.is_autocast_enabled(kind):
+        tokens = [t.to(torch.get_autocast_dtype(kind)) for t in tokens]
+    if segments.has_flash and _is_for_flash(tokens[0]):
+        return _flash_attention(segments, tokens, dropout, scaling, is_causal, window)
+    seen = visible(segments.is_real.shape[1], is_causal, window, query.device)
+    return _padded_attention(segments, places, tokens, dropout, scaling, seen)
+
+
+def _flash_attention(
+    segments: Segments, tokens: list[Tensor], dropout: float, scaling: float, is_causal: bool, window: int | None
+) -> Tensor:
+    far = -1 if window is None else window - 1
+    # The public `torch.nn.attention.varlen.varlen_attn` calls the same, without dropout.
+    seen_TAH: Tensor = torch.ops.aten._flash_attention_forward(
+        *tokens,
+        segments.starts,
+        segments.starts,
+        segments.longest,
+        segments.longest,
+        dropout,
+        is_causal,
+        False,
+        scale=scaling,
+        window_size_left=far,
+        window_size_right=0 if is_causal else far,
+    )[0]
+    return seen_TAH
+
+
+def _padded_attention(
+    segments: Segments, places: Tensor, tokens: list[Tensor], dropout: float, scaling: float, seen: Tensor | None
+) -> Tensor:
+    texts, length = segments.is_real.shape
+
+    def padded(tokens_TAH: Tensor) -> Tensor:
+        flat = tokens_TAH.new_zeros((texts * length, *tokens_TAH.shape[1:])).index_copy(0, places, tokens_TAH)
+        padded_EALH: Tensor = flat.unflatten(0, (texts, length)).transpose(1, 2)
+        return padded_EALH
+
+    query_EALH, key_EALH, value_EALH = map(padded, tokens)
+    mask = both(segments.is_real[:, None, None], seen)
+    seen_EALH = F.scaled_dot_product_attention(
+        query_EALH, key_EALH, value_EALH, attn_mask=mask, dropout_p=dropout, scale=scaling
+    )
+    return seen_EALH.transpose(1, 2).flatten(0, 1)[places]
+
+
+@lru_cache
+def _has_flash(device: torch.device) -> bool:
+    """Whether torch's FlashAttention runs there: not in ROCm's build, where others' kernels bear its name."""
+    return (
+        device.type == "cuda"
+        and torch.version.hip is None
+        and bool(torch.backends.cuda.is_flash_attention_available())
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
+
+
+def _is_for_flash(query_TAH: Tensor) -> bool:
+    """Whether it takes such tokens, by its own conditions (`sdp_utils.cpp`)."""
+    size = query_TAH.shape[-1]
+    return query_TAH.dtype in (torch.float16, torch.bfloat16) and size in range(8, 257, 8)
