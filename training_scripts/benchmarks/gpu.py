@@ -1,7 +1,7 @@
-"""Training throughput on a GPU, in real tokens a second, of steps with some 16k real tokens.
+"""Training throughput on a GPU, in real tokens a second, of steps with some 16k and 32k real tokens.
 
-Small steps measure how fast Python starts kernels. So a batch has as many sentences as make `TOKENS`, whatever
-`--batch_size` says, and steps are counted after `WARM` ones, in which compilers work and memory is taken.
+Small steps measure how fast Python starts kernels. So a batch has as many sentences as make so many tokens, whatever
+`--batch_size` says, and steps are counted after some in which compilers work and memory is taken.
 """
 
 import dataclasses
@@ -19,16 +19,12 @@ from .training import TASKS
 from .variant import Reading, Variant
 from .workload import Workload
 
-TOKENS = 16384
+TOKENS = (16384, 32768)
 WARM, STEPS = 8, 32
 """The peer's long batches come first in every `WARM` of them: what is counted is all of three such rounds."""
 
-WARM_SMALL, STEPS_SMALL = stock.MEGA_BATCH, 3 * stock.MEGA_BATCH
-
-AUTO = "ours, auto"
-GROUPED, SMALL = "stock, grouped, bf16", "stock, grouped, bf16, batch 32"
-
-BARS = [Bar("one pass, bf16, against batches of as many tokens", AUTO, GROUPED, 1.5, 2)]
+SMALL = "stock, grouped, batch 32"
+WARM_SMALL, STEPS_SMALL = stock.MEGA_BATCH, 2 * stock.MEGA_BATCH
 
 
 def gpu(workload: Workload) -> Table:
@@ -40,48 +36,45 @@ def gpu(workload: Workload) -> Table:
     if workload.device != "cuda":
         raise SystemExit("The benchmark gpu must have --device cuda, found cpu. Leave it out.")
     lengths = workload.lengths(workload.texts)
-    size = round(TOKENS * len(lengths) / sum(lengths))
-    wide = dataclasses.replace(workload, batch_size=size)
-    texts = [workload.texts[n % len(workload.texts)] for n in range(size * STEPS)]
-    rows, stock_rows = ours.data(wide, texts, TASKS), stock.data(wide, texts)
+    mean = sum(lengths) / len(lengths)
+    loads = [dataclasses.replace(workload, batch_size=round(tokens / mean)) for tokens in TOKENS]
+    texts = [workload.texts[n % len(workload.texts)] for n in range(loads[-1].batch_size * STEPS)]
+    rows, stock_rows = ours.data(workload, texts, TASKS), stock.data(workload, texts)
 
-    def mine(name: str, compiled: bool = False, **arguments: Any) -> Variant:
+    def mine(name: str, load: Workload, compiled: bool = False, **arguments: Any) -> Variant:
         def prepare() -> Any:
-            return _late(ours.trainer(wide, rows, TASKS, STEPS, bf16=True, **arguments), wide, WARM, STEPS)
+            made = ours.trainer(load, rows, TASKS, STEPS, bf16=True, **stock.GROUPED, **arguments)
+            return _late(made, load, WARM, STEPS)
 
-        return _variant(name, prepare, amount, compiled, ours=True)
+        return _variant(name, prepare, mean * load.batch_size * (STEPS - WARM), compiled, ours=True)
 
-    def peer(name: str, load: Workload, warm: int, steps: int, amount: float) -> Variant:
+    def peer(name: str, load: Workload, warm: int = WARM, steps: int = STEPS) -> Variant:
         def prepare() -> Any:
             made: Any = stock.trainer(load, stock_rows, steps, bf16=True, **stock.GROUPED)
             made.mega_batch = warm
             return _late(made, load, warm, steps)
 
-        return _variant(name, prepare, amount)
+        return _variant(name, prepare, mean * load.batch_size * (steps - warm))
 
-    mean = sum(lengths) / len(lengths)
-    amount = mean * size * (STEPS - WARM)
-    small = dataclasses.replace(workload, batch_size=32)
+    (first, at), (second, twice) = zip(loads, (f"{tokens // 1024}k" for tokens in TOKENS), strict=True)
     variants = [
-        mine("ours, padded", packing="off", **stock.GROUPED),
-        mine("ours, packed", **stock.GROUPED),
-        mine(AUTO, performance="auto", **stock.GROUPED),
-        mine("ours, packed, compiled", compiled=True, **stock.GROUPED),
-        mine("ours, packed, compiled, batches of random lengths", compiled=True),
-        peer(GROUPED, wide, WARM, STEPS, amount),
-        peer(SMALL, small, WARM_SMALL, STEPS_SMALL, mean * 32 * (STEPS_SMALL - WARM_SMALL)),
+        mine(f"ours, padded, {at}", first, packing="off"),
+        mine(f"ours, {at}", first),
+        mine(f"ours, layers compiled, {at}", first, compiled=True),
+        peer(f"stock, grouped, {at}", first),
+        mine(f"ours, layers compiled, {twice}", second, compiled=True),
+        peer(f"stock, grouped, {twice}", second),
+        peer(SMALL, dataclasses.replace(workload, batch_size=32), WARM_SMALL, STEPS_SMALL),
     ]
-    samples, skipped = wide.measure(variants, texts, training=True)
-    return Table(
-        "gpu",
-        "Training on a GPU",
-        "real tokens/s",
-        variants,
-        samples,
-        skipped,
-        BARS,
-        wide.conditions(texts, training=True) | {"tasks of ours": TASKS, "steps": f"{WARM + 1} to {STEPS}"},
-    )
+    bars = [
+        Bar(name, name, f"stock, grouped, {tokens}", 1.5, 2)
+        for name, tokens in ((f"ours, {at}", at), *((f"ours, layers compiled, {n}", n) for n in (at, twice)))
+    ]
+    samples, skipped = workload.measure(variants, texts, training=True)
+    conditions = workload.conditions(texts, training=True) | {"batch": [load.batch_size for load in loads]}
+    conditions |= {"real tokens per step": list(TOKENS), "tasks of ours": TASKS, "steps": f"{WARM + 1} to {STEPS}"}
+    notes = ["All in bfloat16 by autocast, on length-grouped batches."]
+    return Table("gpu", "Training on a GPU", "real tokens/s", variants, samples, skipped, bars, conditions, notes=notes)
 
 
 def _variant(
