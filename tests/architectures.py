@@ -26,6 +26,7 @@ COMMON = {
 """Arguments of every configuration."""
 
 GROUPED_QUERY = {"num_key_value_heads": 1, "head_dim": 8}
+WINDOWED = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
 MODERN = {"cls_token_id": 1, "global_attn_every_n_layers": 2, "local_attention": 8}
 T5 = {"d_kv": 8, "d_ff": 32, "relative_attention_num_buckets": 8}
 DEBERTA = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "max_relative_positions": 16}
@@ -76,17 +77,17 @@ ENCODERS: dict[str, dict[str, Any]] = {
 
 DECODERS: dict[str, dict[str, Any]] = {
     "gemma2": GROUPED_QUERY,
-    "gemma3_text": GROUPED_QUERY,
+    "gemma3_text": GROUPED_QUERY | {"sliding_window": 4},
     "gpt2": {},
     "gpt_neox": {},
     "lfm2": {"num_key_value_heads": 1, "block_auto_adjust_ff_dim": False, "full_attn_idxs": [1]},
     "llama": GROUPED_QUERY,
     "mamba": {"state_size": 4},
-    "mistral": GROUPED_QUERY,
+    "mistral": GROUPED_QUERY | {"sliding_window": 4},
     "modernbert-decoder": MODERN,
     "opt": {"word_embed_proj_dim": 16, "ffn_dim": 32},
-    "qwen2": {"num_key_value_heads": 1},
-    "qwen3": GROUPED_QUERY,
+    "qwen2": {"num_key_value_heads": 1} | WINDOWED,
+    "qwen3": GROUPED_QUERY | WINDOWED,
 }
 """The same for architectures whose tokens see only what stands before them: read by the last token."""
 

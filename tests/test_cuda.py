@@ -1,4 +1,4 @@
-"""What only a GPU can show. Without one these tests are skipped: their logic is tested on the CPU elsewhere."""
+"""What only a GPU can show; skipped without one. What a CPU can show is in test_packing.py and test_waiting.py."""
 
 import pytest
 import torch

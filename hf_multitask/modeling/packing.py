@@ -88,9 +88,17 @@ def packing_of(
         pad_token_id: Of the backbone.
         lengths: (E,), tokens of each text where it is known that padding stands on the right. Without them they are
             read from the mask, for which the host waits until the device has done all it was told before.
+
+    Raises:
+        ValueError: The lengths cannot be those of the batch.
     """
     if lengths is None:
         lengths = lengths_of(mask_EL)
+    elif len(lengths) != len(mask_EL) or lengths.max(initial=0) > mask_EL.shape[1]:
+        raise ValueError(
+            f"text_lengths must be those of {len(mask_EL)} texts of at most {mask_EL.shape[1]} tokens, found "
+            f"{lengths.tolist()}. Leave them out."
+        )
     if lengths is None or not lengths.any():
         return None
     size, device = mask_EL.shape[1], mask_EL.device

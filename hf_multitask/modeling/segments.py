@@ -4,7 +4,6 @@ Letters of the shapes: E texts, L tokens of a row (padding included), T tokens o
 of a head.
 """
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,13 +25,13 @@ class Segments(NamedTuple):
         starts: (E + 1,) int32, the place of each text's first token among the T, and T.
         longest: At least the tokens of the longest text.
         is_real: (E, L), where tokens stand in the padded batch.
-        has_flash: Whether the device has torch's FlashAttention.
+        flash_size: Up to which size of a head the device has torch's FlashAttention; 0 where it has none.
     """
 
     starts: Tensor
     longest: int
     is_real: Tensor
-    has_flash: bool
+    flash_size: int
 
 
 def in_segments(lengths_E: NDArray[np.int64], size: int, device: torch.device) -> tuple[NDArray[np.int64], Segments]:
@@ -47,7 +46,7 @@ def in_segments(lengths_E: NDArray[np.int64], size: int, device: torch.device) -
     starts = np.concatenate([[0], lengths_E.cumsum()]).astype(np.int32)
     longest = -(-int(lengths_E.max()) // STEP) * STEP
     return np.flatnonzero(is_real), Segments(
-        on_device(starts, device), longest, on_device(is_real, device), _has_flash(device)
+        on_device(starts, device), longest, on_device(is_real, device), _flash_size(device)
     )
 
 
@@ -88,7 +87,7 @@ def attend_segments(
     kind = query.device.type
     if torch.is_autocast_enabled(kind):
         tokens = [t.to(torch.get_autocast_dtype(kind)) for t in tokens]
-    if segments.has_flash and _is_for_flash(tokens[0]):
+    if _is_for_flash(tokens[0], segments.flash_size):
         return _flash_attention(segments, tokens, dropout, scaling, is_causal, window)
     seen = visible(segments.is_real.shape[1], is_causal, window, query.device)
     return _padded_attention(segments, places, tokens, dropout, scaling, seen)
@@ -130,21 +129,27 @@ def _padded_attention(
     seen_EALH = F.scaled_dot_product_attention(
         query_EALH, key_EALH, value_EALH, attn_mask=mask, dropout_p=dropout, scale=scaling
     )
-    return seen_EALH.transpose(1, 2).flatten(0, 1)[places]
+    return seen_EALH.transpose(1, 2).flatten(0, 1).index_select(0, places)
 
 
-@lru_cache
-def _has_flash(device: torch.device) -> bool:
-    """Whether torch's FlashAttention runs there: not in ROCm's build, where others' kernels bear its name."""
-    return (
-        device.type == "cuda"
-        and torch.version.hip is None
-        and bool(torch.backends.cuda.is_flash_attention_available())
-        and torch.cuda.get_device_capability(device) >= (8, 0)
-    )
+def _flash_size(device: torch.device) -> int:
+    """Up to which size of a head torch's FlashAttention runs there, by its own conditions (`sdp_utils.cpp`).
+
+    Not in ROCm's build, where others' kernels bear its name; and where larger heads have no backward pass, in training.
+    """
+    if (
+        device.type != "cuda"
+        or torch.version.hip is not None
+        or not torch.backends.cuda.is_flash_attention_available()
+        or not torch.backends.cuda.flash_sdp_enabled()
+    ):
+        return 0
+    capability = torch.cuda.get_device_capability(device)
+    if capability < (8, 0):
+        return 0
+    return 256 if capability in ((8, 0), (9, 0)) else 192
 
 
-def _is_for_flash(query_TAH: Tensor) -> bool:
-    """Whether it takes such tokens, by its own conditions (`sdp_utils.cpp`)."""
+def _is_for_flash(query_TAH: Tensor, largest: int) -> bool:
     size = query_TAH.shape[-1]
-    return query_TAH.dtype in (torch.float16, torch.bfloat16) and size in range(8, 257, 8)
+    return query_TAH.dtype in (torch.float16, torch.bfloat16) and size <= largest and size % 8 == 0

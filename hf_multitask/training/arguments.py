@@ -87,7 +87,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
     conflict_by_depth: bool = field(default=False, metadata={"help": "Log them for parts of the encoder too."})
     logging_nan_inf_filter: bool = field(
-        default=False, metadata={"help": "Not needed: a loss that is not finite ends the run; and it waits for a GPU."}
+        default=False,
+        metadata={"help": "Would make the host wait at every step: a loss that is not finite ends the run."},
     )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Must stay false: the rows' `targets` are no argument of `forward`."}

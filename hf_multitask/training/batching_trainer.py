@@ -1,4 +1,4 @@
-"""How a Trainer makes its batches for evaluation, hands batches to the model, and counts what they are."""
+"""How a Trainer makes its batches for evaluation, hands batches to the model, and counts what they cost."""
 
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from .saving_trainer import SavingTrainer
 
 
 class BatchingTrainer(SavingTrainer):
-    """As [`Trainer`], but evaluation reads its rows as [`FlatRows`] where these can hold them.
+    """As [`Trainer`], but evaluation reads its rows as [`FlatRows`] where these can hold them, and steps wait for less.
 
     Results are in the order of the rows. Rows of similar length share a batch, unless a `compute_metrics` of the user's
     own might know the rows by their order.
@@ -44,11 +44,13 @@ class BatchingTrainer(SavingTrainer):
     def _prepare_inputs(self, inputs: Any) -> Any:
         """As [`Trainer._prepare_inputs`], keeping back where the rows come from, which is nothing for the model.
 
-        The host does not wait for what it sends to the device.
+        The host does not wait for what it sends to a GPU.
         """
         self._row_ids = inputs.pop("row_ids", None)
         lengths = known_lengths(self.model.config, inputs, self.args.device)
-        return super()._prepare_inputs(send_to_device(inputs, self.args.device, non_blocking=True)) | lengths
+        if self.args.device.type == "cuda":  # elsewhere the source may be gone before it is read
+            inputs = send_to_device(dict(inputs), self.args.device, non_blocking=True)
+        return super()._prepare_inputs(inputs) | lengths
 
     def floating_point_ops(self, inputs: Any) -> int:
         """As [`Trainer.floating_point_ops`], which counts the model's parameters anew at every step."""

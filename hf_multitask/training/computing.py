@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..modeling.attention import why_not_packed
 from ..modeling.packing import PACKED_ATTENTION, lengths_of
@@ -59,12 +60,14 @@ def known_lengths(config: Any, inputs: Mapping[str, Any], device: torch.device) 
         inputs: A batch, which may still be on the host.
         device: Where the model is.
     """
-    masks = [inputs[name] for name in ("attention_mask", "pair_attention_mask") if name in inputs]
+    ids = [name for name in ("input_ids", "pair_input_ids") if inputs.get(name) is not None]
+    masks = [inputs.get(name.replace("input_ids", "attention_mask")) for name in ids]
     is_packed = config.text_config._attn_implementation == PACKED_ATTENTION
-    if not masks or not is_packed or device.type == "cpu" or any(mask.device.type != "cpu" for mask in masks):
+    if not ids or not is_packed or device.type == "cpu":
         return {}
-    lengths = [found for mask in masks if (found := lengths_of(mask)) is not None]
-    return {"text_lengths": np.concatenate(lengths)} if len(lengths) == len(masks) else {}
+    on_host = [mask for mask in masks if isinstance(mask, Tensor) and mask.device.type == "cpu"]
+    lengths = [found for mask in on_host if (found := lengths_of(mask)) is not None]
+    return {"text_lengths": np.concatenate(lengths)} if len(lengths) == len(ids) else {}
 
 
 def why_padded(model: Any, args: MultiTaskTrainingArguments) -> str:

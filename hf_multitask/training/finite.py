@@ -13,8 +13,8 @@ from ..modeling.task import Task
 class FiniteLosses:
     """Ends a run whose losses are no finite numbers.
 
-    On a GPU one micro-batch later than they are computed, so that the host does not wait for it; the Trainer calls
-    [`check`] before anything is logged, evaluated or saved.
+    On a GPU one micro-batch later than they are computed, so that the host is ahead of it; the Trainer calls [`check`]
+    before anything is logged, evaluated or saved. The weights in memory are spoiled then, by the step between.
 
     Args:
         tasks: The model's tasks.
@@ -32,7 +32,7 @@ class FiniteLosses:
         row_ids: Sequence[str] | None,
         step: int,
     ) -> None:
-        """A micro-batch was computed.
+        """A micro-batch was computed; on a GPU, the one before is checked.
 
         Args:
             losses: Per task with targets, its loss.
@@ -47,8 +47,9 @@ class FiniteLosses:
         before, self._batch = self._batch, None
         if losses:
             finite = torch.stack([loss.detach() for loss in losses.values()]).isfinite().all()
-            self._batch = _Batch(_Answer(finite), _kept(losses), _kept(logits), _kept(labels), row_ids, step)
-            if finite.device.type != "cuda":
+            answer = _Answer(finite)
+            self._batch = _Batch(answer, _kept(losses), _kept(logits), _kept(labels), row_ids, step)
+            if not answer.is_late:
                 self.check()
         self._check(before)
 
@@ -76,7 +77,8 @@ class FiniteLosses:
                 found.append(f"{batch.losses[task.name].item()} for task {task.name!r} in the rows {', '.join(names)}")
         raise FloatingPointError(
             f"Step {batch.step}: the loss of every task must be a finite number, found {'; '.join(found)}. Look at "
-            "these rows, or lower the learning rates; the last checkpoint holds the weights before."
+            "these rows, or lower the learning rates; the last checkpoint holds the weights before"
+            f"{', those in memory are spoiled' if batch.finite.is_late else ''}."
         )
 
 
@@ -87,9 +89,12 @@ class _Answer:
         value: A 0-d bool tensor.
     """
 
+    is_late = False
+
     def __init__(self, value: Tensor) -> None:
         self._value, self._done = value, None
         if value.device.type == "cuda":
+            self.is_late = True
             self._value = torch.empty((), dtype=torch.bool, pin_memory=True).copy_(value, non_blocking=True)
             self._done = torch.cuda.Event()
             self._done.record()

@@ -135,9 +135,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         texts = self.train_dataset, self.eval_dataset
         try:
             with fast(self._plain_model(), self.args), self._gradients.training():
-                output = super().train(*args, **kwargs)
-                self._finite.check()
-                return output
+                return super().train(*args, **kwargs)
         finally:
             self.train_dataset, self.eval_dataset = texts
 
@@ -158,6 +156,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         begin_epoch(self._order, kwargs["epoch"], kwargs["steps_trained_in_current_epoch"])
         self._gradients.begin_epoch(kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)
+        self._finite.check()  # the run may end here
 
     def parameter_groups(self, model: nn.Module | None = None) -> list[dict[str, Any]]:
         """The optimizer's parameter groups at their base rates; see [`layerwise_parameter_groups`]."""

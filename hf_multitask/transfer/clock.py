@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
@@ -25,9 +26,16 @@ class TrainingClock(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start."""
-        self._started = time.perf_counter()
+        self._started = _now(args)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Stop."""
-        self._seconds += time.perf_counter() - self._started
+        self._seconds += _now(args) - self._started
         self.steps += 1
+
+
+def _now(args: TrainingArguments) -> float:
+    """The time at which a GPU has done all it was told."""
+    if args.device.type == "cuda":
+        torch.cuda.synchronize(args.device)
+    return time.perf_counter()

@@ -76,7 +76,8 @@ def measure_all(workload: Workload, asked: argparse.Namespace) -> None:
     if (output / "results.json").exists():
         raise SystemExit(f"--output must be a folder without results, found results.json in {output}. Name another.")
     output.mkdir(parents=True, exist_ok=True)
-    names = list(dict.fromkeys(["floor", *(asked.benchmarks or BENCHMARKS)]))
+    possible = [name for name in BENCHMARKS if name != gpu.__name__ or asked.device == "cuda"]
+    names = list(dict.fromkeys(["floor", *(asked.benchmarks or possible)]))
     record: dict[str, Any] = {"started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
     record |= {"command": list(sys.argv[1:]), "backbone": published_name(asked.backbone)}
     record |= {"environment": environment(workload.device), "benchmarks": {}}
@@ -108,6 +109,8 @@ def workload_of(asked: argparse.Namespace, scratch: Path) -> Workload:
     """What the command line says to measure with."""
     if asked.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("--device cuda must have a GPU, found none. Leave it out for the CPU.")
+    if asked.device != "cuda" and gpu.__name__ in asked.benchmarks:
+        raise SystemExit(f"The benchmark gpu must have --device cuda, found {asked.device}. Leave it out.")
     method = Method(asked.rounds, asked.retries, is_trial=asked.quick, clock=clock_of(asked.device))
     again = ["--backbone", asked.backbone, "--device", asked.device, "--batch_size", str(asked.batch_size)]
     again += [*(["--data", str(asked.data)] if asked.data else []), *(["--quick"] if asked.quick else [])]
