@@ -241,3 +241,35 @@ def test_the_cheapest_benchmarks_run_and_write_their_files(tmp_path, backbone_fo
     assert {"fp32 as shipped, square", "ours", "bare loop on our model", "batches, ours", "mapping, ours"} <= rows
     with pytest.raises(SystemExit, match="must be a folder without results"):
         suite.main(words)
+
+
+def test_the_benchmark_of_a_gpu_is_refused_on_a_cpu_before_anything_is_measured(tmp_path):
+    with pytest.raises(SystemExit, match="The benchmark gpu must have --device cuda, found cpu"):
+        suite.main(["floor", "gpu", "--quick", "--output", str(tmp_path / "results")])
+    assert not (tmp_path / "results").exists()
+
+
+def test_all_benchmarks_are_those_that_the_device_can_run(tmp_path, monkeypatch):
+    run = []
+
+    def stands_in(name):
+        def measured(workload):
+            run.append(name)
+            return Table(name, name, "s", [], {}, {})
+
+        measured.__name__ = name
+        return measured
+
+    monkeypatch.setattr(suite, "BENCHMARKS", {name: stands_in(name) for name in suite.BENCHMARKS})
+    monkeypatch.setattr(suite, "draw", lambda table, path: None)
+    everything = list(suite.BENCHMARKS)
+    suite.main(["--output", str(tmp_path / "results")])
+    assert run == [name for name in everything if name != "gpu"]
+
+
+def test_a_peers_batches_are_sorted_so_many_at_a_time_as_it_says():
+    lengths = [3, 9, 1, 7, 5, 8, 2, 6] * 4
+    orders = {many: [lengths[place] for place in stock._sampler({"length": lengths}, 2, many)] for many in (2, 16)}
+    assert orders[16] == sorted(lengths, reverse=True)
+    assert orders[2] != orders[16]
+    assert sorted(orders[2]) == sorted(lengths)
