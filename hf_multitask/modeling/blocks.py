@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from .dropout import quickest_dropout
 from .visibility import both, visible
 
 PLAIN_LENGTH = 128
@@ -108,7 +109,8 @@ def _plain_attention(
     scores = query * scaling @ key.transpose(-1, -2)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    return F.dropout(scores.softmax(dim=-1), dropout) @ value
+    weights = scores.softmax(dim=-1)
+    return (quickest_dropout(weights, dropout) if dropout else weights) @ value
 
 
 def cut(lengths_N: NDArray[np.int64]) -> list[int]:

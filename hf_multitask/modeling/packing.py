@@ -81,6 +81,9 @@ def packing_of(
 ) -> Packing | None:
     """The packing of a batch; `None` where padding stands elsewhere than on the right, or there is no token.
 
+    Nor is there one of a single text without padding on a CPU, which is answered sooner as it is. That a GPU's batch
+    has no padding, transformers would have to ask the device.
+
     Args:
         mask_EL: The attention mask.
         input_ids: (E, L).
@@ -99,9 +102,9 @@ def packing_of(
             f"text_lengths must be those of {len(mask_EL)} texts of at most {mask_EL.shape[1]} tokens, found "
             f"{lengths.tolist()}. Leave them out."
         )
-    if lengths is None or not lengths.any():
-        return None
     size, device = mask_EL.shape[1], mask_EL.device
+    if lengths is None or not lengths.any() or (device.type == "cpu" and lengths.tolist() == [size]):
+        return None
     places, texts = LAYOUTS[device.type](lengths, size, device)
     where = on_device(places, device)
     if model_type in POSITIONS_BY_PADDING:

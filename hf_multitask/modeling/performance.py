@@ -1,14 +1,14 @@
 """How this machine computes fastest without computing something else: measured once, not assumed."""
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+
+from .timing import GAIN, timed
 
 logger = logging.getLogger(__name__)
 
@@ -17,16 +17,6 @@ PERFORMANCE = ("exact", "auto", "off")
 
 TOLERANCE = 1e-5
 """Largest relative difference, in the Frobenius norm, between two ways to multiply float32 matrices."""
-
-GAIN = 1.1
-"""How many times faster a way must be to be chosen: below that it is noise."""
-
-
-REPEATS = 10
-"""How often each way is timed at most; the least counts."""
-
-BUDGET = 0.1
-"""Seconds after which a way is timed no more: a processor without bfloat16 takes long for it."""
 
 
 class Measured(NamedTuple):
@@ -101,26 +91,14 @@ def probe(threads: int) -> Measured:
     left = torch.randn(256, 384, generator=generator)
     right = torch.randn(384, 1536, generator=generator)
     with torch.inference_mode():
-        plain, plain_seconds = _timed(lambda: left @ right)
+        plain, plain_seconds = timed(lambda: left @ right)
         with onednn_matmul():
-            other, other_seconds = _timed(lambda: left @ right)
+            other, other_seconds = timed(lambda: left @ right)
         halves = left.bfloat16(), right.bfloat16()
-        _, bf16_seconds = _timed(lambda: halves[0] @ halves[1])
+        _, bf16_seconds = timed(lambda: halves[0] @ halves[1])
     error = float((other - plain).norm() / plain.norm())
     fastest = min(plain_seconds, other_seconds) if error < TOLERANCE else plain_seconds
     return Measured(threads, plain_seconds / other_seconds, error, fastest / bf16_seconds)
-
-
-def _timed(compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """The result, and the least seconds it took: what else runs on the machine only adds to them."""
-    begin = time.perf_counter()
-    seconds: list[float] = []
-    result = compute()  # the first call also prepares
-    while len(seconds) < 2 or (len(seconds) < REPEATS and time.perf_counter() - begin < BUDGET):
-        start = time.perf_counter()
-        result = compute()
-        seconds.append(time.perf_counter() - start)
-    return result, min(seconds)
 
 
 def choose(performance: str, device_type: str) -> Choices:

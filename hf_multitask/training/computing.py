@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..modeling.attention import why_not_packed
+from ..modeling.dropout import quick_dropout
 from ..modeling.packing import PACKED_ATTENTION, lengths_of
 from ..modeling.performance import computing, probe
 from .arguments import MultiTaskTrainingArguments
@@ -26,7 +27,8 @@ def fast(model: Any, args: MultiTaskTrainingArguments) -> Iterator[None]:
     if wanted != before:
         model.set_attn_implementation(wanted)
     try:
-        with computing(args.choices, args.device.type):
+        by_masks = args.performance != "off" and args.device.type == "cpu" and not args.torch_compile
+        with computing(args.choices, args.device.type), quick_dropout(model, by_masks):
             yield
     finally:
         if model.config.text_config._attn_implementation != before:
