@@ -82,7 +82,7 @@ def encode_texts(
     mask_EL = present.get("attention_mask")
     if mask_EL is None:
         mask_EL = torch.ones(hidden_ELD.shape[:2], device=hidden_ELD.device)
-    num_texts = len(hidden_ELD) - (0 if pairs["input_ids"] is None else len(pairs["input_ids"]))
+    num_texts = hidden_ELD.shape[0] - (0 if pairs["input_ids"] is None else pairs["input_ids"].shape[0])
     return Encoded(
         pool(hidden_ELD, mask_EL, config.pooling),
         hidden_ELD[:num_texts, :length],

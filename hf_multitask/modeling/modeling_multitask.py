@@ -169,9 +169,9 @@ class MultiTaskModel(TextModel):
             encoded = encoded._replace(embedding=encoded.embedding.to(dtype))
         else:
             encoded, pair_input_ids = Encoded(sentence_embedding), None
-        num_texts = len(encoded.embedding)
+        num_texts = encoded.embedding.shape[0]  # `len` would fix the number in a traced graph
         if pair_input_ids is not None:
-            num_texts -= len(pair_input_ids)
+            num_texts -= pair_input_ids.shape[0]
             if pair_rows is None:
                 pair_rows = torch.arange(len(pair_input_ids), device=pair_input_ids.device)
         views = self.fan_out(encoded) if self.fan_out is not None and labels is not None else {}
