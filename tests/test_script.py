@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from command import in_process
 from conftest import WORDS
 from huggingface_hub import ModelCard
 from transformers import AutoModel, AutoTokenizer
@@ -124,7 +125,7 @@ def test_the_card_holds_the_runs_own_numbers(folder, finished):
 
 def test_a_finished_run_is_refused_and_untouched(folder, finished):
     before = {path: path.stat().st_mtime_ns for path in (folder / "output").rglob("*")}
-    again = launch(folder)
+    again = in_process(folder)
     assert again.returncode != 0
     assert "output_dir of a new run must be empty or absent" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in (folder / "output").rglob("*")} == before
@@ -146,7 +147,7 @@ def test_a_task_is_added_to_a_finished_run_which_answers_as_before_where_its_enc
     config |= {"from_checkpoint": "output", "datasets": {"moods": moods, "topics": topics}}
     config["training"]["freeze"] = ["backbone"]
     (folder / "added.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    done = launch(folder, "--output_dir", "added", config="added.yaml")
+    done = in_process(folder, "--output_dir", "added", config="added.yaml")
     assert done.returncode == 0, done.stderr[-3000:]
     before, after = (
         json.loads((folder / "added" / f"{name}_results.json").read_text()) for name in ("test_before", "test")
@@ -178,10 +179,17 @@ def test_a_task_is_added_to_a_finished_run_which_answers_as_before_where_its_enc
         (["--from_checkpoint", "output"], "backbone must be left out where from_checkpoint is given"),
     ],
 )
-def test_bad_input_ends_with_one_clear_message_and_a_failing_exit_code(folder, flags, message):
-    done = launch(folder, "--output_dir", "never", *flags)
+def test_bad_input_ends_with_one_clear_message(folder, flags, message):
+    done = in_process(folder, "--output_dir", "never", *flags)
     assert done.returncode != 0
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert message in done.stderr
     assert not (folder / "never").exists()
+
+
+def test_bad_input_ends_the_script_with_a_failing_exit_code_and_no_traceback(folder):
+    done = launch(folder, "--output_dir", "never", "--learning_rat", "1")
+    assert done.returncode != 0
+    assert "error: " in done.stderr
+    assert "set_up" not in done.stderr  # accelerate shows its own stack, not ours

@@ -1,4 +1,4 @@
-"""The script on one file with every kind of task, and with what else a configuration may ask for."""
+"""A run on one file with every kind of task, and with what else a configuration may ask for."""
 
 import csv
 import json
@@ -8,13 +8,14 @@ import sys
 
 import pytest
 import yaml
+from command import in_process
 from conftest import WORDS
-from test_script import launch
 from transformers import AutoModel, AutoTokenizer
 
 from hf_multitask import MultiTaskModel
 
 pytestmark = pytest.mark.slow
+LORA = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 asks
 
 KINDS = {
     "topic": "single_label_classification",
@@ -104,7 +105,7 @@ def folder(tmp_path_factory, backbone_folder):
 
 @pytest.fixture(scope="module")
 def finished(folder):
-    done = launch(folder)
+    done = in_process(folder)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
@@ -164,10 +165,10 @@ def test_rows_that_cannot_be_used_are_fatal_unless_allowed_and_then_listed(folde
     config["tasks"] = None
     del config["mixing"], config["training"]["task_patience"], config["training"]["early_stopping_patience"]
     (folder / "broken.yaml").write_text(yaml.safe_dump(config))
-    refused = launch(folder, config="broken.yaml")
+    refused = in_process(folder, config="broken.yaml")
     assert refused.returncode != 0
     assert "Row 21 of dataset 'broken', split 'train'" in refused.stderr
-    allowed = launch(folder, "--invalid_rows", "skip", "--output_dir", "skipped", config="broken.yaml")
+    allowed = in_process(folder, "--invalid_rows", "skip", "--output_dir", "skipped", config="broken.yaml")
     assert allowed.returncode == 0, allowed.stderr[-3000:]
     with (folder / "skipped" / "skipped_rows.csv").open(encoding="utf-8", newline="") as file:
         [row] = csv.DictReader(file)
@@ -175,8 +176,11 @@ def test_rows_that_cannot_be_used_are_fatal_unless_allowed_and_then_listed(folde
     assert "must hold a text" in row["reason"]
 
 
+@LORA
 def test_a_lora_run_ends_as_an_ordinary_checkpoint(folder, finished):
-    done = launch(folder, "--lora", "{rank: 2}", "--output_dir", "lora", "--training.early_stopping_patience", "null")
+    done = in_process(
+        folder, "--lora", "{rank: 2}", "--output_dir", "lora", "--training.early_stopping_patience", "null"
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     model = MultiTaskModel.from_pretrained(folder / "lora")
     assert not [name for name in model.state_dict() if "lora" in name]
@@ -185,6 +189,7 @@ def test_a_lora_run_ends_as_an_ordinary_checkpoint(folder, finished):
     assert AutoTokenizer.from_pretrained(folder / "lora")
 
 
+@LORA
 def test_adapters_that_are_kept_apart_open_as_the_card_says(folder, finished):
     flags = [
         "--lora",
@@ -194,7 +199,7 @@ def test_adapters_that_are_kept_apart_open_as_the_card_says(folder, finished):
         "--training.early_stopping_patience",
         "null",
     ]
-    done = launch(folder, *flags)
+    done = in_process(folder, *flags)
     assert done.returncode == 0, done.stderr[-3000:]
     card = (folder / "adapters" / "README.md").read_text(encoding="utf-8")
     first, second = re.findall(r"```python\n(.*?)```", card, re.S)[:2]
