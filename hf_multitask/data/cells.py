@@ -82,27 +82,28 @@ def list_of(value: Any, place: str) -> list[Any] | None:
     """
     if is_empty(value):
         return None
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            found = json.loads(value)
-            json.dumps(found, ensure_ascii=False).encode()  # halves of surrogate pairs are no text
-        except (ValueError, RecursionError):
-            found = None
-        value = found if isinstance(found, list) else value
-    if isinstance(value, list):
-        return value
-    raise ValueError(
-        f"{place}: the cell must hold a list, found {shown(value)} ({type(value).__name__}). Write it as JSON, such as "
-        '["a", "b"], or drop the row.'
-    )
+    found = _as_list(value)
+    if found is None:
+        raise ValueError(
+            f"{place}: the cell must hold a list, found {shown(value)} ({type(value).__name__}). Write it as JSON, "
+            'such as ["a", "b"], or drop the row.'
+        )
+    return found
 
 
 def is_list(value: Any) -> bool:
     """Whether a cell holds a list, as it is or as JSON."""
-    try:
-        return list_of(value, "") is not None
-    except ValueError:
-        return False
+    return not is_empty(value) and _as_list(value) is not None
+
+
+def _as_list(value: Any) -> list[Any] | None:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+            json.dumps(value, ensure_ascii=False).encode()  # halves of surrogate pairs are no text
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, list) else None
 
 
 def class_names(dataset: Dataset, column: str) -> list[str] | None:

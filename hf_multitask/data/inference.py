@@ -71,7 +71,8 @@ def infer_problem_type(task: str, columns: Sequence[Column]) -> str:
     forms: dict[str, str] = {}
     for column in columns:
         for (cell,), place in column.cells(task):
-            forms.setdefault(_form(cell, column.source), f"{place}: {shown(cell)}")
+            if (form := _form(cell, column.source)) not in forms:
+                forms[form] = f"{place}: {shown(cell)}"
     if "list" in forms:
         _check_one_form(task, forms, {"list"})
         return _kind_of_lists(task, columns)

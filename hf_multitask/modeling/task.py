@@ -102,6 +102,7 @@ class Task:
                 "Choose one of these, or leave it out."
             )
         self._set("labels", checked_labels(where, self.labels, self._fewest_labels()))
+        self._set("_label2id", {label: index for index, label in enumerate(self.labels)})
         check_number(f"{where}loss_weight", self.loss_weight, lambda w: w >= 0, "a finite number >= 0", "1.0")
         check_number(f"{where}label_smoothing", self.label_smoothing, lambda s: 0 <= s < 1, "in [0, 1)", "0.1")
         check_number(f"{where}temperature", self.temperature, lambda t: t > 0, "a finite number > 0", "1.0")
@@ -140,7 +141,8 @@ class Task:
     @property
     def label2id(self) -> dict[str, int]:
         """Index of each label among the outputs."""
-        return {label: index for index, label in enumerate(self.labels)}
+        found: dict[str, int] = self._label2id  # type: ignore[attr-defined]  # asked for at every row
+        return found
 
     @property
     def is_choice(self) -> bool:
