@@ -1,6 +1,6 @@
 """What a careful user writes in place of a Trainer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -42,8 +42,8 @@ class BareLoop:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = optimizer or torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.0, fused=True)
 
-    def train(self, steps: int = -1, backward: Any = None) -> None:
-        """One epoch, or `steps`.
+    def each(self, steps: int = -1, backward: Any = None) -> Iterator[None]:
+        """One epoch, or `steps`, one at a time.
 
         Args:
             steps: Where to stop.
@@ -63,6 +63,12 @@ class BareLoop:
                 schedule.step()
                 self.optimizer.zero_grad()
                 self.stopwatch.step()
+                yield
+
+    def train(self, steps: int = -1, backward: Any = None) -> None:
+        """As [`each`], all of them."""
+        for _ in self.each(steps, backward):
+            pass
 
     def steady(self, steps: int, backward: Any = None) -> Reading:
         """Train; the time of all steps but the first."""

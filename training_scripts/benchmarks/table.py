@@ -13,12 +13,13 @@ class Bar:
     """What a comparison must reach.
 
     Its value is, from the two medians, by `kind`: "speed-up" `against / variant`, at least the bars; "cost"
-    `variant / against`, at most; "overhead" `1000 * (variant - against)` for one unit of the amount, at most.
+    `variant / against`, at most; "overhead" 1000 times the variant's own for one unit of the amount, at most: what it
+    adds, in ms, to another that took turns with it.
 
     Args:
         what: What it claims.
         variant: Name of the variant that is judged.
-        against: Name of another that does the same work.
+        against: Name of another that does the same work; of an overhead, in words, what it is added to.
         at_least: Where the claim begins.
         moonshot: What would be great.
         kind: How the two are compared.
@@ -33,9 +34,9 @@ class Bar:
 
     def compare(self, variant: float, against: float) -> float:
         """The value, from the costs of one unit of the amount."""
-        return {"speed-up": against / variant, "cost": variant / against, "overhead": 1000 * (variant - against)}[
-            self.kind
-        ]
+        if self.kind == "overhead":
+            return 1000 * variant
+        return against / variant if self.kind == "speed-up" else variant / against
 
     def met(self, value: float | None) -> str:
         """In a word, how `value` stands to the bars."""
@@ -99,10 +100,11 @@ class Table:
         """Per bar, its value, the least and greatest of single rounds, and whether it is met."""
         judged = []
         for bar in self.bars:
-            samples, others = self.samples.get(bar.variant), self.samples.get(bar.against)
+            against = bar.variant if bar.kind == "overhead" else bar.against
+            samples, others = self.samples.get(bar.variant), self.samples.get(against)
             value = ends = None
             if samples and others:
-                unit, others_unit = self._unit(bar.variant, bar), self._unit(bar.against, bar)
+                unit, others_unit = self._unit(bar.variant, bar), self._unit(against, bar)
                 value = bar.compare(samples.median() / unit, others.median() / others_unit)
                 rounds = sorted(samples.kept.keys() & others.kept.keys())
                 pairs = [(samples.kept[n]["cost"] / unit, others.kept[n]["cost"] / others_unit) for n in rounds]
