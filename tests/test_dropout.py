@@ -1,5 +1,6 @@
 """Dropout whose masks are drawn sixteen bits a value: what it computes, and where it stands in for torch's."""
 
+import numpy as np
 import pytest
 import torch
 from architectures import TASKS, tiny_config
@@ -149,10 +150,12 @@ def test_a_trainer_drops_quickly_while_it_trains_unless_told_otherwise(tokenizer
     assert {type(layer) for layer in model.modules() if isinstance(layer, nn.Dropout)} == {nn.Dropout}
 
 
-def test_packed_attention_drops_its_weights_by_the_same_masks(quicker, monkeypatch):
+def test_packed_attention_drops_its_weights_by_the_same_masks(monkeypatch):
     dropped = []
     monkeypatch.setattr(blocks, "quickest_dropout", lambda weights, p: dropped.append(p) or weights)
-    model = dropping_model()
-    model.set_attn_implementation("packed")
-    model(torch.randint(4, 30, (2, 6)), torch.tensor([[1] * 6, [1] * 3 + [0] * 3]))
+    places, texts = blocks.in_blocks(np.array([6, 3]), 6, torch.device("cpu"))
+    tokens = [torch.randn(2, len(places), 4)] * 3
+    how = {"scaling": 0.5, "is_causal": False, "window": None}
+    for p in (0.0, 0.1):
+        blocks.attend_blocks(texts, *tokens, dropout=p, **how)
     assert set(dropped) == {0.1}

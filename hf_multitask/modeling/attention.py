@@ -12,7 +12,7 @@ from transformers.masking_utils import sdpa_mask
 
 from .blocks import attend_blocks
 from .packing import LAYOUTS, PACKABLE, PACKED_ATTENTION, Packing
-from .segments import Segments, attend_segments
+from .segments import attend_segments
 
 
 def packed_attention(
@@ -53,7 +53,8 @@ def packed_attention(
         "is_causal": bool(getattr(module, "is_causal", False) if is_causal is None else is_causal),
         "window": kwargs.get("sliding_window"),
     }
-    if isinstance(packing.texts, Segments):
+    # Not by its class: beside this code there may be the copy of it that came with a checkpoint.
+    if hasattr(packing.texts, "starts"):
         seen_TAH = attend_segments(packing.texts, packing.places, *tokens, **how)
     else:
         seen_TAH = attend_blocks(packing.texts, *tokens, **how)
