@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import logging
+import os
 import traceback
+from pathlib import Path
 from subprocess import CompletedProcess
 from unittest import mock
 
@@ -10,17 +13,22 @@ from hf_multitask.commands.train import train
 
 
 def in_process(folder, *words, config="config.yaml"):
-    """What `accelerate launch run_multitask.py CONFIG WORDS` would print and return, started in `folder`."""
-    output, errors = io.StringIO(), io.StringIO()
+    """What `python -m hf_multitask train CONFIG WORDS` prints and returns in `folder`, but for the log."""
+    output, errors, code = io.StringIO(), io.StringIO(), 0
     cache = mock.patch("datasets.config.HF_DATASETS_CACHE", str(folder / "cache"))
-    with contextlib.chdir(folder), cache, contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        try:
+    before, logger = Path.cwd(), logging.getLogger("hf_multitask")
+    level = logger.level
+    os.chdir(folder)
+    try:
+        with cache, contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             train([config, *words])
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-            errors.write(f"{end.code}\n")
-        except Exception:
-            code = 1
-            traceback.print_exc()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        errors.write(f"{end.code}\n")
+    except Exception:
+        code = 1
+        traceback.print_exc(file=errors)
+    finally:
+        os.chdir(before)
+        logger.setLevel(level)
     return CompletedProcess(["train", config, *words], code, output.getvalue(), errors.getvalue())

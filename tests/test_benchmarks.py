@@ -12,6 +12,7 @@ from hf_multitask.modeling.packing import PACKED_ATTENTION
 sys.path.insert(0, str(Path(__file__).parents[1] / "training_scripts"))
 try:
     from benchmarks import bare_loop, graphs, memory, ours, sampling, stock, suite
+    from benchmarks.chart import draw
     from benchmarks.contention import Contention, CpuTimes
     from benchmarks.corpus import sentences
     from benchmarks.markdown import markdown
@@ -170,6 +171,13 @@ def test_a_bar_is_met_as_its_kind_says(kind, ours, value, met):
     [judged] = table.judged()
     assert judged["value"] == pytest.approx(value)
     assert judged["met"] == met
+
+
+def test_what_is_added_may_be_less_than_nothing_and_is_told_as_noise_then(tmp_path):
+    table = Table("n", "T", "ms", [Variant("a", lambda _: None)], {"a": samples(-0.002, -0.001, 0.003)}, {}, scale=1000)
+    assert "lie 500 % apart" in markdown(table)
+    draw(table, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size
 
 
 def test_a_bar_without_a_peer_is_not_measured():

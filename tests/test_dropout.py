@@ -1,19 +1,23 @@
 """Dropout whose masks are drawn sixteen bits a value: what it computes, and where it stands in for torch's."""
 
+import copy
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 from architectures import TASKS, tiny_config
 from datasets import Dataset
 from torch import nn
-from torch.nn import functional as F
 from transformers import TrainerCallback
 
 from hf_multitask import MultiTaskConfig, MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_multitask.data.tokenization import tokenize
-from hf_multitask.modeling import blocks
-from hf_multitask.modeling import dropout as module
-from hf_multitask.modeling.dropout import LEVELS, QuickDropout, dropout, quick_dropout, quickest_dropout
+from hf_multitask.modeling import blocks, performance
+from hf_multitask.modeling.dropout import FEWEST, LEVELS, QuickDropout, dropout, dropout_gain, quick_dropout
+from hf_multitask.modeling.inference import serving
+from hf_multitask.modeling.packing import PACKED_ATTENTION, packing_of
+from hf_multitask.training.computing import fast
 
 ROWS = [{"text": "a b c", "targets": {"topic": n % 3, "tone": n % 2}} for n in range(8)]
 
@@ -27,9 +31,28 @@ def dropping_model():
 
 
 @pytest.fixture
-def quicker(monkeypatch):
-    """Says whether the masks are the faster ones."""
-    return lambda found: monkeypatch.setattr(module, "is_quicker", lambda threads: found)
+def quick(monkeypatch):
+    """As if masks were drawn five times as fast, for the smallest tensor too."""
+    monkeypatch.setattr("hf_multitask.modeling.dropout.FEWEST", 1)
+    monkeypatch.setattr(performance, "dropout_gain", lambda threads: 5.0)
+    performance._choose.cache_clear()
+    yield
+    performance._choose.cache_clear()
+
+
+def seeds(monkeypatch):
+    """Grows by one for each mask that is drawn quickly."""
+    found = []
+    draw = np.random.SFC64
+    monkeypatch.setattr(np.random, "SFC64", lambda seed: found.append(seed) or draw(seed))
+    return found
+
+
+def learn(model, ids=None):
+    labels = {"topic": torch.tensor([0, 1])}
+    ids = torch.randint(4, 30, (2, 6)) if ids is None else ids
+    mask = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
+    model(ids, mask, labels=labels).loss.backward()
 
 
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.5, 0.9])
@@ -76,8 +99,8 @@ def test_what_is_dropped_has_no_gradient_and_the_rest_is_scaled():
     torch.testing.assert_close(values.grad * values.detach(), found.detach(), rtol=0, atol=0)
 
 
-def test_checkpointed_layers_drop_the_same_again(quicker):
-    quicker(True)
+def test_checkpointed_layers_drop_the_same_again(quick, monkeypatch):
+    drawn = seeds(monkeypatch)
     gradients = []
     for checkpointed in (False, True):
         model = dropping_model()
@@ -85,10 +108,10 @@ def test_checkpointed_layers_drop_the_same_again(quicker):
             model.activation_checkpointing_enable({"use_reentrant": False})
         torch.manual_seed(1)
         with quick_dropout(model):
-            labels = {"topic": torch.tensor([0, 1])}
-            model(torch.randint(4, 30, (2, 6)), torch.ones(2, 6, dtype=torch.long), labels=labels).loss.backward()
+            learn(model)
         gradients.append(model.backbone.embeddings.word_embeddings.weight.grad)
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-7)
+    assert len(set(drawn)) < len(drawn)
 
 
 def test_layers_are_torchs_again_behind_an_error_and_others_are_left_alone():
@@ -110,32 +133,76 @@ def test_layers_are_torchs_again_behind_an_error_and_others_are_left_alone():
     assert [type(layer) for layer in model] == before
 
 
-def test_nothing_is_dropped_in_evaluation(quicker):
-    quicker(True)
+def test_nothing_is_dropped_in_evaluation(quick):
     model = nn.Sequential(nn.Dropout(0.5)).eval()
     with quick_dropout(model):
         assert torch.equal(model(torch.ones(100)), torch.ones(100))
 
 
-def test_torchs_masks_are_drawn_where_they_are_as_fast(quicker):
-    quicker(False)
-    torch.manual_seed(3)
-    expected = F.dropout(torch.ones(100), 0.5)
-    torch.manual_seed(3)
-    assert torch.equal(quickest_dropout(torch.ones(100), 0.5), expected)
+@pytest.mark.parametrize(("count", "is_quick"), [(FEWEST - 1, False), (FEWEST, True)])
+def test_torch_draws_small_masks_where_it_is_as_fast(count, is_quick, monkeypatch):
+    drawn = seeds(monkeypatch)
+    with quick_dropout(model := nn.Sequential(nn.Dropout(0.5))):
+        model(torch.ones(count))
+    assert len(drawn) == is_quick
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5])
+def test_no_probability_is_refused_as_by_torch(p):
+    with pytest.raises(ValueError, match="probability"):
+        dropout(torch.ones(3), p)
+
+
+def test_the_scale_is_exact_whatever_torchs_default_type_is():
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = dropout(torch.ones(50, dtype=torch.float64), 0.1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.max().item() == LEVELS / (LEVELS - 6554)
+
+
+def test_a_copy_made_in_between_drops_as_torch_does(quick, monkeypatch):
+    model = nn.Sequential(nn.Dropout(0.5))
+    with quick_dropout(model):
+        copied = copy.deepcopy(model)
+    drawn = seeds(monkeypatch)
+    copied(torch.ones(100))
+    assert drawn == []
+
+
+@pytest.mark.parametrize("how", ["served before", "packed and off"])
+def test_packed_attention_drops_as_torch_does_unless_told_otherwise(how, quick, monkeypatch, tmp_path):
+    drawn, model = seeds(monkeypatch), dropping_model()
+    with serving(model, "exact"):
+        assert model.config.text_config._attn_implementation == PACKED_ATTENTION
+    args = MultiTaskTrainingArguments(str(tmp_path), performance="off", packing="on", use_cpu=True)
+    with fast(model, args) if how == "packed and off" else nullcontext():
+        learn(model.train())
+    assert drawn == []
+    with fast(model, MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)):
+        learn(model)
+    assert len(drawn) == 1 + 2 * 3 + 3  # embeddings, two a layer, and one for all texts in its attention
 
 
 def test_measuring_leaves_the_generator_as_it_was():
     state = torch.get_rng_state()
-    module.is_quicker.__wrapped__(1)
+    assert dropout_gain.__wrapped__(1) > 0
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_was_chosen_is_a_reason_of_training_alone(quick):
+    assert not performance.choose("exact", "cpu").dropout
+    found = performance.choose("exact", "cpu", training=True)
+    assert found.dropout
+    assert found.reasons[-1] == "masks of dropout by 16 bits a value: 16 bits a value are 5.00x as fast as torch's"
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [({}, QuickDropout), ({"performance": "off"}, nn.Dropout), ({"packing": "off"}, QuickDropout)],
 )
-def test_a_trainer_drops_quickly_while_it_trains_unless_told_otherwise(tokenizer, tmp_path, arguments, expected):
+def test_a_trainer_drops_quickly_while_it_trains_unless_told_otherwise(tokenizer, tmp_path, arguments, expected, quick):
     seen = set()
 
     class Look(TrainerCallback):
@@ -150,12 +217,19 @@ def test_a_trainer_drops_quickly_while_it_trains_unless_told_otherwise(tokenizer
     assert {type(layer) for layer in model.modules() if isinstance(layer, nn.Dropout)} == {nn.Dropout}
 
 
-def test_packed_attention_drops_its_weights_by_the_same_masks(monkeypatch):
-    dropped = []
-    monkeypatch.setattr(blocks, "quickest_dropout", lambda weights, p: dropped.append(p) or weights)
-    places, texts = blocks.in_blocks(np.array([6, 3]), 6, torch.device("cpu"))
-    tokens = [torch.randn(2, len(places), 4)] * 3
-    how = {"scaling": 0.5, "is_causal": False, "window": None}
-    for p in (0.0, 0.1):
-        blocks.attend_blocks(texts, *tokens, dropout=p, **how)
-    assert set(dropped) == {0.1}
+def test_packed_attention_drops_its_weights_at_the_rate():
+    places, texts = blocks.in_blocks(np.array([60, 60, 50]), 60, torch.device("cpu"))
+    tokens = [torch.zeros(2, len(places), 60), torch.zeros(2, len(places), 60), torch.ones(2, len(places), 60)]
+    with quick_dropout(nn.Identity()):
+        seen = blocks.attend_blocks(texts, *tokens, dropout=0.25, scaling=1.0, is_causal=False, window=None)
+    # Equal weights of ones: what is seen is the share that was kept, over what is kept on average.
+    assert seen.mean().item() == pytest.approx(1, abs=5 * (0.25 / 0.75 / (2 * 60 * 150)) ** 0.5)
+    assert seen.std().item() == pytest.approx((0.25 / 0.75 / 58) ** 0.5, rel=0.2)
+
+
+def test_a_single_text_is_packed_where_it_learns_and_not_where_it_is_served():
+    ids, mask = torch.ones(1, 5, dtype=torch.long), torch.ones(1, 5, dtype=torch.long)
+    assert packing_of(mask, ids, "bert", 0) is not None
+    with torch.no_grad():
+        assert packing_of(mask, ids, "bert", 0) is None
+        assert packing_of(torch.tensor([[1, 1, 1, 0, 0]]), ids, "bert", 0) is not None

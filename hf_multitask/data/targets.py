@@ -155,7 +155,7 @@ def _by_column(
     target = [math.nan] * task.num_labels
     for column, label, cell in zip(source.columns, labels, cells, strict=True):
         value = read(cell, f"{place}, column {column!r}")
-        target[task.label2id[label]] = math.nan if value is None else value
+        target[task.labels.index(label)] = math.nan if value is None else value
     return target
 
 
@@ -170,7 +170,7 @@ def zero_or_one(value: Any, place: str) -> float | None:
 
 
 def _index(label: str, task: Task, place: str) -> int:
-    index = task.label2id.get(label)
+    index = task.index_of(label)
     if index is None:
         alike = [known for known in task.labels if plain(known) == plain(label)]
         hint = f", which is not written as the {alike[0]!r} that it looks like: {label!a}" if alike else ""

@@ -53,11 +53,11 @@ def packed_attention(
         "is_causal": bool(getattr(module, "is_causal", False) if is_causal is None else is_causal),
         "window": kwargs.get("sliding_window"),
     }
-    # Not by its class: beside this code there may be the copy of it that came with a checkpoint.
-    if hasattr(packing.texts, "starts"):
-        seen_TAH = attend_segments(packing.texts, packing.places, *tokens, **how)
+    texts: Any = packing.texts
+    if hasattr(texts, "starts"):  # not by its class: a checkpoint may have brought a copy of this code, with its own
+        seen_TAH = attend_segments(texts, packing.places, *tokens, **how)
     else:
-        seen_TAH = attend_blocks(packing.texts, *tokens, **how)
+        seen_TAH = attend_blocks(texts, *tokens, **how)
     return seen_TAH[None].contiguous(), None
 
 

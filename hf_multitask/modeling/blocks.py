@@ -4,6 +4,7 @@ Letters of the shapes: E texts, N texts of a block, L tokens of each, T tokens o
 of a head.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from .dropout import quickest_dropout
+from .dropout import drop_factors, is_quick_on
 from .visibility import both, visible
 
 PLAIN_LENGTH = 128
@@ -88,13 +89,17 @@ def attend_blocks(
         is_causal: Whether a token sees those behind it.
         window: How far it sees, see [`visible`].
     """
-    seen = []
+    seen, factors = [], _drop_factors(blocks, query, dropout)
     for start, texts, length, real in blocks:
         parts = (t[:, start : start + texts * length].unflatten(1, (texts, length)) for t in (query, key, value))
         query_ANLH, key_ANLH, value_ANLH = parts
         mask = both(real, visible(length, is_causal, window, query.device))
         if query.device.type == "cpu" and length <= PLAIN_LENGTH:
-            seen_ANLH = _plain_attention(query_ANLH, key_ANLH, value_ANLH, mask, dropout, scaling)
+            scores = query_ANLH * scaling @ key_ANLH.transpose(-1, -2)
+            weights = (scores if mask is None else scores.masked_fill(~mask, float("-inf"))).softmax(dim=-1)
+            seen_ANLH = (
+                weights * next(factors).to(weights.dtype) if factors else F.dropout(weights, dropout)
+            ) @ value_ANLH
         else:
             seen_ANLH = F.scaled_dot_product_attention(
                 query_ANLH, key_ANLH, value_ANLH, attn_mask=mask, dropout_p=dropout, scale=scaling
@@ -103,14 +108,12 @@ def attend_blocks(
     return torch.cat(seen, dim=1).transpose(0, 1)
 
 
-def _plain_attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, scaling: float
-) -> Tensor:
-    scores = query * scaling @ key.transpose(-1, -2)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    weights = scores.softmax(dim=-1)
-    return (quickest_dropout(weights, dropout) if dropout else weights) @ value
+def _drop_factors(blocks: Blocks, query: Tensor, dropout: float) -> Iterator[Tensor] | None:
+    """What the weights of short texts are multiplied by; `None` where torch is to drop them itself."""
+    if not dropout or not is_quick_on(query.device):
+        return None
+    shapes = [(len(query), texts, length, length) for _, texts, length, _ in blocks if length <= PLAIN_LENGTH]
+    return drop_factors(shapes, dropout, torch.promote_types(query.dtype, torch.float32))
 
 
 def cut(lengths_N: NDArray[np.int64]) -> list[int]:

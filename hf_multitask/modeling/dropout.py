@@ -5,22 +5,26 @@ processors, in builds with MKL, it has another way (pytorch/pytorch#138199). In 
 the largest cost beside the matrix products.
 """
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .timing import GAIN, timed
-
-logger = logging.getLogger(__name__)
+from .timing import timed
 
 LEVELS = 2**16
 """Probabilities are multiples of its inverse: 16 bits are drawn for a value."""
+
+FEWEST = 2**15
+"""Values of a tensor below which torch is as fast: there is a cost to each mask, too."""
+
+_wanted = ContextVar("_wanted", default=False)
 
 
 def dropout(values: Tensor, p: float) -> Tensor:
@@ -28,64 +32,85 @@ def dropout(values: Tensor, p: float) -> Tensor:
 
     $$ y_i = x_i \frac{m_i}{1 - q}, \qquad m_i = [u_i \ge q], \qquad q = 2^{-16} \operatorname{round}(2^{16} p), $$
 
-    with $u_i$ uniform on the multiples of $2^{-16}$ in [0, 1). One number is drawn from torch's generator, so that what
-    restores its state, as a checkpoint or gradient checkpointing does, restores the masks.
+    with $u_i$ uniform on the multiples of $2^{-16}$ in [0, 1).
 
     Args:
         values: On the CPU, of any shape and of a floating type.
-        p: Probability of a value to be dropped, in [0, 1]; rounded to `LEVELS`.
+        p: Probability of a value to be dropped, in [0, 1].
     """
-    threshold = round(p * LEVELS)
-    if threshold in (0, LEVELS):
+    if not 0 < round(p * LEVELS) < LEVELS:
         return F.dropout(values, p)
-    words = np.random.SFC64(int(torch.randint(2**62, ()))).random_raw(-(-values.numel() // 4))
-    drawn = torch.from_numpy(words.view(np.int16)[: values.numel()]).view(values.shape)
-    kept = drawn >= threshold - LEVELS // 2
-    return values * (kept * (LEVELS / (LEVELS - threshold))).to(values.dtype)
+    return values * next(drop_factors([values.shape], p, values.dtype))
 
 
-def quickest_dropout(values: Tensor, p: float) -> Tensor:
-    """As torch's `dropout` in training, in the way that is faster here."""
-    can_be = values.device.type == "cpu" and not torch.compiler.is_compiling()
-    return dropout(values, p) if can_be and is_quicker(torch.get_num_threads()) else F.dropout(values, p)
+def drop_factors(shapes: Sequence[Sequence[int]], p: float, dtype: torch.dtype) -> Iterator[Tensor]:
+    """What tensors of these shapes are to be multiplied by, 0 or the scale, drawn at once.
+
+    One number is drawn from torch's generator, so that what restores its state, as a checkpoint or gradient
+    checkpointing does, restores the masks.
+
+    Args:
+        shapes: Of the tensors.
+        p: As of [`dropout`], neither 0 nor 1.
+        dtype: Of the tensors.
+    """
+    threshold, sizes = round(p * LEVELS), [prod(shape) for shape in shapes]
+    seed = int(torch.randint(2**62, (), device="cpu"))
+    words = np.random.SFC64(seed).random_raw(-(-sum(sizes) // 4))
+    kept = torch.from_numpy(words.view(np.int16)[: sum(sizes)]) >= threshold - LEVELS // 2
+    factors = kept.to(dtype).mul_(LEVELS / (LEVELS - threshold))
+    return (part.view(*shape) for part, shape in zip(factors.split(sizes), shapes, strict=True))
 
 
 @lru_cache
-def is_quicker(threads: int) -> bool:
-    """Whether [`dropout`] is faster than torch's on so many threads; measured once, in a hundredth of a second."""
-    values = torch.ones(768, 384)
+def dropout_gain(threads: int) -> float:
+    """How many times faster [`dropout`] is than torch's on so many threads, on values of a short batch.
+
+    Measured once, in some hundredths of a second.
+    """
+    del threads  # the result is kept by it
+    values = torch.ones(2 * FEWEST)
     state = torch.get_rng_state()
     try:
         _, plain_seconds = timed(lambda: F.dropout(values, 0.1))
         _, seconds = timed(lambda: dropout(values, 0.1))
     finally:
         torch.set_rng_state(state)
-    gain = plain_seconds / seconds
-    logger.info("performance: masks of dropout are drawn %.2fx as fast as torch's on %d threads", gain, threads)
-    return gain >= GAIN
+    return plain_seconds / seconds
 
 
 class QuickDropout(nn.Dropout):
-    """As `torch.nn.Dropout`, by [`quickest_dropout`]."""
+    """As `torch.nn.Dropout`, and within [`quick_dropout`] as [`dropout`] where there are enough values."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
         """The values, some of them dropped where the module is in training."""
-        return quickest_dropout(input, self.p) if self.training else input
+        is_quick = self.training and is_quick_on(input.device) and input.numel() >= FEWEST
+        return dropout(input, self.p) if is_quick else super().forward(input)
+
+
+def is_quick_on(device: torch.device) -> bool:
+    """Whether masks are drawn as [`dropout`] does, here and now."""
+    return device.type == "cpu" and _wanted.get() and not torch.compiler.is_compiling()
 
 
 @contextmanager
 def quick_dropout(model: nn.Module, wanted: bool = True) -> Iterator[None]:
-    """Let the dropout layers of a model draw their masks in the way that is faster.
+    """Let a model on the CPU draw the masks of its dropout as [`dropout`] does, in packed attention too.
 
     Args:
         model: Has layers of exactly `torch.nn.Dropout`; others are left as they are.
         wanted: Whether to do it at all.
     """
-    layers = [module for module in model.modules() if type(module) is nn.Dropout and not module.inplace and wanted]
+    if not wanted:
+        yield
+        return
+    layers = [module for module in model.modules() if type(module) is nn.Dropout and not module.inplace]
     for layer in layers:
         layer.__class__ = QuickDropout
+    before = _wanted.set(True)
     try:
         yield
     finally:
+        _wanted.reset(before)
         for layer in layers:
             layer.__class__ = nn.Dropout

@@ -173,7 +173,7 @@ class MultiTaskModel(TextModel):
         if pair_input_ids is not None:
             num_texts -= pair_input_ids.shape[0]
             if pair_rows is None:
-                pair_rows = torch.arange(len(pair_input_ids), device=pair_input_ids.device)
+                pair_rows = torch.arange(pair_input_ids.shape[0], device=pair_input_ids.device)
         views = self.fan_out(encoded) if self.fan_out is not None and labels is not None else {}
         logits = self._logits(encoded, num_texts, pair_rows, views)
 

@@ -81,8 +81,8 @@ def packing_of(
 ) -> Packing | None:
     """The packing of a batch; `None` where padding stands elsewhere than on the right, or there is no token.
 
-    Nor is there one of a single text without padding on a CPU, which is answered sooner as it is. That a GPU's batch
-    has no padding, transformers would have to ask the device.
+    Nor is there one of a single text without padding on a CPU without gradients, which is answered sooner as it is.
+    (Whether the batch of a GPU has padding, transformers would have to ask the device.)
 
     Args:
         mask_EL: The attention mask.
@@ -103,7 +103,9 @@ def packing_of(
             f"{lengths.tolist()}. Leave them out."
         )
     size, device = mask_EL.shape[1], mask_EL.device
-    if lengths is None or not lengths.any() or (device.type == "cpu" and lengths.tolist() == [size]):
+    if lengths is None or not lengths.any():
+        return None
+    if device.type == "cpu" and not torch.is_grad_enabled() and lengths.tolist() == [size]:
         return None
     places, texts = LAYOUTS[device.type](lengths, size, device)
     where = on_device(places, device)

@@ -37,7 +37,7 @@ def pair_logits(embedding_BD: Tensor, second_SD: Tensor | None, rows_S: Tensor |
         second_SD: Embeddings of the second texts.
         rows_S: The first text that each second text belongs to.
     """
-    logits = torch.full((len(embedding_BD), 1), float("nan"), device=embedding_BD.device)
+    logits = torch.full((embedding_BD.shape[0], 1), float("nan"), device=embedding_BD.device)
     if second_SD is None or rows_S is None:
         return logits
     return logits.index_copy(0, rows_S, cosine_logits(embedding_BD[rows_S], second_SD))

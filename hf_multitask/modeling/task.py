@@ -102,7 +102,7 @@ class Task:
                 "Choose one of these, or leave it out."
             )
         self._set("labels", checked_labels(where, self.labels, self._fewest_labels()))
-        self._set("_label2id", {label: index for index, label in enumerate(self.labels)})
+        self._set("_indices", {label: index for index, label in enumerate(self.labels)})
         check_number(f"{where}loss_weight", self.loss_weight, lambda w: w >= 0, "a finite number >= 0", "1.0")
         check_number(f"{where}label_smoothing", self.label_smoothing, lambda s: 0 <= s < 1, "in [0, 1)", "0.1")
         check_number(f"{where}temperature", self.temperature, lambda t: t > 0, "a finite number > 0", "1.0")
@@ -138,10 +138,9 @@ class Task:
         """Number C of the task's outputs."""
         return max(1, len(self.labels))
 
-    @property
-    def label2id(self) -> dict[str, int]:
-        """Index of each label among the outputs."""
-        found: dict[str, int] = self._label2id  # type: ignore[attr-defined]  # asked for at every row
+    def index_of(self, label: str) -> int | None:
+        """Index of the label among the outputs; `None` where it is none of the task's."""
+        found: int | None = self._indices.get(label)  # type: ignore[attr-defined]  # not a field of the description
         return found
 
     @property

@@ -124,7 +124,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         accelerator = torch.accelerator.current_accelerator() if has_accelerator else None
         device_type = "cpu" if accelerator is None else accelerator.type
         use_all_cores(device_type)  # first, so that what is measured is what will be used
-        self.choices = choose(self.performance, device_type)
+        self.choices = choose(self.performance, device_type, training=not self.torch_compile)
         if self.choices.bf16 and not self.bf16 and not self.fp16:
             self.bf16 = True
             self.use_cpu |= device_type == "cpu"  # else transformers looks for bfloat16 on a GPU

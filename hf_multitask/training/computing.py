@@ -27,8 +27,7 @@ def fast(model: Any, args: MultiTaskTrainingArguments) -> Iterator[None]:
     if wanted != before:
         model.set_attn_implementation(wanted)
     try:
-        by_masks = args.performance != "off" and args.device.type == "cpu" and not args.torch_compile
-        with computing(args.choices, args.device.type), quick_dropout(model, by_masks):
+        with computing(args.choices, args.device.type), quick_dropout(model, args.choices.dropout):
             yield
     finally:
         if model.config.text_config._attn_implementation != before:

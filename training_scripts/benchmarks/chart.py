@@ -26,7 +26,8 @@ def draw(table: Table, path: Path) -> None:
         axes.invert_yaxis()
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        axes.set_xlim(0, 1.12 * max(row["greatest"] for row in rows) or 1)
+        least, greatest = min(row["least"] for row in rows), max(row["greatest"] for row in rows)
+        axes.set_xlim(min(0, 1.12 * least), max(0, 1.12 * greatest) or 1)
         for place, row in zip(places, rows, strict=True):
             axes.annotate(
                 number(row["median"]), (row["greatest"], place), (4, 0), textcoords="offset points", va="center"

@@ -119,7 +119,7 @@ class Table:
 
     def spread(self) -> float:
         """How far the rows' samples lie apart: the middle of (greatest - least) / median."""
-        widths = [(row["greatest"] - row["least"]) / row["median"] for row in self.rows() if row["median"]]
+        widths = [(row["greatest"] - row["least"]) / abs(row["median"]) for row in self.rows() if row["median"]]
         return statistics.median(widths) if widths else 0.0
 
     def _value(self, variant: Variant, cost: float) -> float:
