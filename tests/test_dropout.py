@@ -34,6 +34,7 @@ def dropping_model():
 def quick(monkeypatch):
     """As if masks were drawn five times as fast, for the smallest tensor too."""
     monkeypatch.setattr("hf_multitask.modeling.dropout.FEWEST", 1)
+    monkeypatch.setattr(blocks, "FEWEST", 1)
     monkeypatch.setattr(performance, "dropout_gain", lambda threads: 5.0)
     performance._choose.cache_clear()
     yield
@@ -217,7 +218,7 @@ def test_a_trainer_drops_quickly_while_it_trains_unless_told_otherwise(tokenizer
     assert {type(layer) for layer in model.modules() if isinstance(layer, nn.Dropout)} == {nn.Dropout}
 
 
-def test_packed_attention_drops_its_weights_at_the_rate():
+def test_packed_attention_drops_its_weights_at_the_rate(quick):
     places, texts = blocks.in_blocks(np.array([60, 60, 50]), 60, torch.device("cpu"))
     tokens = [torch.zeros(2, len(places), 60), torch.zeros(2, len(places), 60), torch.ones(2, len(places), 60)]
     with quick_dropout(nn.Identity()):

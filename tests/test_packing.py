@@ -1,6 +1,7 @@
 """Batches without padding: the same results, on every architecture that is said to have them."""
 
 import itertools
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from architectures import ARCHITECTURES, DECODERS, tiny_model, token_ids
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-from hf_multitask.modeling.attention import why_not_packed
+from hf_multitask.modeling.attention import packed_attention, why_not_packed
 from hf_multitask.modeling.blocks import BLOCK_COST, cut
 from hf_multitask.modeling.packing import LAYOUTS, PACKABLE, PACKED_ATTENTION, packing_of
 
@@ -176,3 +177,15 @@ def test_a_model_opened_with_another_attention_keeps_it():
     model.set_attn_implementation("eager")
     assert "'eager'" in why_not_packed(model)
     assert set(DECODERS) & PACKABLE  # decoders are tried above, too
+
+
+def test_a_layout_of_a_checkpoints_copy_of_the_code_is_read_as_the_packages():
+    batch = token_ids(*LENGTHS)
+    packing = packing_of(batch["attention_mask"], batch["input_ids"], "bert", 0)
+    tokens = torch.randn(3, 1, 2, len(packing.places), 4)
+    expected, _ = packed_attention(torch.nn.Identity(), *tokens, None, packing=packing)
+    texts = packing.texts
+    if hasattr(texts, "_fields"):  # a tuple of blocks has no class of its own
+        texts = namedtuple(type(texts).__name__, texts._fields)(*texts)
+    found, _ = packed_attention(torch.nn.Identity(), *tokens, None, packing=packing._replace(texts=texts))
+    assert torch.equal(found, expected)

@@ -5,6 +5,7 @@ of a head.
 """
 
 from collections.abc import Iterator
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from .dropout import drop_factors, is_quick_on
+from .dropout import FEWEST, drop_factors, is_quick_on
 from .visibility import both, visible
 
 PLAIN_LENGTH = 128
@@ -113,6 +114,8 @@ def _drop_factors(blocks: Blocks, query: Tensor, dropout: float) -> Iterator[Ten
     if not dropout or not is_quick_on(query.device):
         return None
     shapes = [(len(query), texts, length, length) for _, texts, length, _ in blocks if length <= PLAIN_LENGTH]
+    if sum(map(prod, shapes)) < FEWEST:
+        return None
     return drop_factors(shapes, dropout, torch.promote_types(query.dtype, torch.float32))
 
 
