@@ -222,7 +222,7 @@ def test_packed_attention_drops_its_weights_at_the_rate(quick):
     places, texts = blocks.in_blocks(np.array([60, 60, 50]), 60, torch.device("cpu"))
     tokens = [torch.zeros(2, len(places), 60), torch.zeros(2, len(places), 60), torch.ones(2, len(places), 60)]
     with quick_dropout(nn.Identity()):
-        seen = blocks.attend_blocks(texts, *tokens, dropout=0.25, scaling=1.0, is_causal=False, window=None)
+        seen = blocks.attend_blocks(texts, places, *tokens, dropout=0.25, scaling=1.0, is_causal=False, window=None)
     # Equal weights of ones: what is seen is the share that was kept, over what is kept on average.
     assert seen.mean().item() == pytest.approx(1, abs=5 * (0.25 / 0.75 / (2 * 60 * 150)) ** 0.5)
     assert seen.std().item() == pytest.approx((0.25 / 0.75 / 58) ** 0.5, rel=0.2)

@@ -1,13 +1,16 @@
 """Batches without padding: the same results, on every architecture that is said to have them."""
 
+import importlib.util
 import itertools
-from collections import namedtuple
+import sys
 
 import numpy as np
 import pytest
 import torch
 from architectures import ARCHITECTURES, DECODERS, tiny_model, token_ids
+from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from hf_multitask.modeling.attention import packed_attention, why_not_packed
 from hf_multitask.modeling.blocks import BLOCK_COST, cut
@@ -179,13 +182,23 @@ def test_a_model_opened_with_another_attention_keeps_it():
     assert set(DECODERS) & PACKABLE  # decoders are tried above, too
 
 
-def test_a_layout_of_a_checkpoints_copy_of_the_code_is_read_as_the_packages():
+def test_the_attention_of_a_packing_is_its_own_whatever_copy_of_the_code_is_registered():
     batch = token_ids(*LENGTHS)
     packing = packing_of(batch["attention_mask"], batch["input_ids"], "bert", 0)
     tokens = torch.randn(3, 1, 2, len(packing.places), 4)
     expected, _ = packed_attention(torch.nn.Identity(), *tokens, None, packing=packing)
-    texts = packing.texts
-    if hasattr(texts, "_fields"):  # a tuple of blocks has no class of its own
-        texts = namedtuple(type(texts).__name__, texts._fields)(*texts)
-    found, _ = packed_attention(torch.nn.Identity(), *tokens, None, packing=packing._replace(texts=texts))
+    package = sys.modules["hf_multitask.modeling"]
+    spec = importlib.util.spec_from_file_location(
+        "copied", package.__file__, submodule_search_locations=package.__path__
+    )
+    sys.modules["copied"] = importlib.util.module_from_spec(spec)
+    before = ALL_ATTENTION_FUNCTIONS[PACKED_ATTENTION]
+    try:
+        copied = importlib.import_module("copied.attention")
+        assert ALL_ATTENTION_FUNCTIONS[PACKED_ATTENTION] is copied.packed_attention is not packed_attention
+        found, _ = copied.packed_attention(torch.nn.Identity(), *tokens, None, packing=packing)
+    finally:
+        AttentionInterface.register(PACKED_ATTENTION, before)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "copied"]:
+            del sys.modules[name]
     assert torch.equal(found, expected)

@@ -10,9 +10,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from .blocks import attend_blocks
 from .packing import LAYOUTS, PACKABLE, PACKED_ATTENTION, Packing
-from .segments import attend_segments
 
 
 def packed_attention(
@@ -53,11 +51,7 @@ def packed_attention(
         "is_causal": bool(getattr(module, "is_causal", False) if is_causal is None else is_causal),
         "window": kwargs.get("sliding_window"),
     }
-    texts: Any = packing.texts
-    if hasattr(texts, "starts"):  # not by its class: a checkpoint may have brought a copy of this code, with its own
-        seen_TAH = attend_segments(texts, packing.places, *tokens, **how)
-    else:
-        seen_TAH = attend_blocks(texts, *tokens, **how)
+    seen_TAH = packing.attend(packing.texts, packing.places, *tokens, **how)
     return seen_TAH[None].contiguous(), None
 
 

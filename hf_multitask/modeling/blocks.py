@@ -69,6 +69,7 @@ def in_blocks(lengths_E: NDArray[np.int64], size: int, device: torch.device) -> 
 
 def attend_blocks(
     blocks: Blocks,
+    places: Tensor,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -82,6 +83,7 @@ def attend_blocks(
 
     Args:
         blocks: The texts.
+        places: Not read: the tokens lie as the blocks do.
         query: (A, T, H), as `key` and `value`.
         key: See there.
         value: See there.
@@ -90,6 +92,7 @@ def attend_blocks(
         is_causal: Whether a token sees those behind it.
         window: How far it sees, see [`visible`].
     """
+    del places
     seen, factors = [], _drop_factors(blocks, query, dropout)
     for start, texts, length, real in blocks:
         parts = (t[:, start : start + texts * length].unflatten(1, (texts, length)) for t in (query, key, value))

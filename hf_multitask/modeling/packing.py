@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .blocks import Blocks, in_blocks
-from .segments import Segments, in_segments, on_device
+from .blocks import Blocks, attend_blocks, in_blocks
+from .segments import Segments, attend_segments, in_segments, on_device
 
 PACKED_ATTENTION = "packed"
 """Name of the attention implementation, Hugging Face's `attn_implementation`, of models whose batches are packed."""
@@ -33,8 +33,21 @@ POSITIONS_BY_PADDING = frozenset(
 
 Arrange = Callable[[NDArray[np.int64], int, torch.device], tuple[NDArray[np.int64], Any]]
 
-LAYOUTS: dict[str, Arrange] = {"cpu": in_blocks, "cuda": in_segments}
-"""By torch's type of device, how the tokens of a packed batch lie there: what is faster."""
+
+class Layout(NamedTuple):
+    """How the tokens of a packed batch lie.
+
+    Args:
+        arrange: From the lengths of texts, the padded length and the device to the tokens' places and their texts.
+        attend: The attention within these texts.
+    """
+
+    arrange: Arrange
+    attend: Callable[..., Tensor]
+
+
+LAYOUTS = {"cpu": Layout(in_blocks, attend_blocks), "cuda": Layout(in_segments, attend_segments)}
+"""By torch's type of device, the layout that is faster there."""
 
 
 class Packing(NamedTuple):
@@ -45,12 +58,15 @@ class Packing(NamedTuple):
         positions: (T,) int64, what the backbone is to number each token.
         shape: (E, L).
         texts: Where each text lies among the T; there is attention within a text only.
+        attend: The attention within the texts. It travels with them: whatever copy of this code was imported last, as
+            that of a checkpoint, is what transformers knows under the name of this attention.
     """
 
     places: Tensor
     positions: Tensor
     shape: tuple[int, int]
     texts: Blocks | Segments
+    attend: Callable[..., Tensor]
 
     def pack(self, values_EL: Tensor) -> Tensor:
         """The values of the tokens, (1, T)."""
@@ -107,11 +123,12 @@ def packing_of(
         return None
     if device.type == "cpu" and not torch.is_grad_enabled() and lengths.tolist() == [size]:
         return None
-    places, texts = LAYOUTS[device.type](lengths, size, device)
+    arrange, attend = LAYOUTS[device.type]
+    places, texts = arrange(lengths, size, device)
     where = on_device(places, device)
     if model_type in POSITIONS_BY_PADDING:
         is_word = input_ids.ne(pad_token_id or 0)
         positions = (is_word.cumsum(dim=1) * is_word + (pad_token_id or 0)).flatten()[where]
     else:
         positions = where % size
-    return Packing(where, positions, (len(lengths), size), texts)
+    return Packing(where, positions, (len(lengths), size), texts, attend)
