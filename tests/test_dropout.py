@@ -1,6 +1,7 @@
 """Dropout whose masks are drawn sixteen bits a value: what it computes, and where it stands in for torch's."""
 
 import copy
+import logging
 from contextlib import nullcontext
 
 import numpy as np
@@ -36,9 +37,9 @@ def quick(monkeypatch):
     monkeypatch.setattr("hf_multitask.modeling.dropout.FEWEST", 1)
     monkeypatch.setattr(blocks, "FEWEST", 1)
     monkeypatch.setattr(performance, "dropout_gain", lambda threads: 5.0)
-    performance._choose.cache_clear()
+    performance._with_dropout.cache_clear()
     yield
-    performance._choose.cache_clear()
+    performance._with_dropout.cache_clear()
 
 
 def seeds(monkeypatch):
@@ -197,6 +198,14 @@ def test_what_was_chosen_is_a_reason_of_training_alone(quick):
     found = performance.choose("exact", "cpu", training=True)
     assert found.dropout
     assert found.reasons[-1] == "masks of dropout by 16 bits a value: 16 bits a value are 5.00x as fast as torch's"
+
+
+def test_what_was_chosen_for_training_is_not_said_again_for_serving(quick, caplog):
+    performance._choose.cache_clear()
+    with caplog.at_level(logging.INFO):
+        for training in (True, False, True):
+            performance.choose("exact", "cpu", training=training)
+    assert len(caplog.messages) == len(set(caplog.messages)) == 2
 
 
 @pytest.mark.parametrize(

@@ -116,16 +116,17 @@ def choose(performance: str, device_type: str, training: bool = False) -> Choice
         ValueError: `performance` is none of these.
     """
     check_performance(performance)
-    return _choose(performance, device_type, torch.get_num_threads(), training)
+    choices = _choose(performance, device_type, torch.get_num_threads())
+    if training and performance != "off" and device_type == "cpu":
+        return _with_dropout(performance, choices, torch.get_num_threads())
+    return choices
 
 
 @lru_cache
-def _choose(performance: str, device_type: str, threads: int, training: bool) -> Choices:
+def _choose(performance: str, device_type: str, threads: int) -> Choices:
     choices = Choices()
     if performance != "off" and device_type == "cpu":
         choices = _choose_cpu(performance, probe(threads))
-        if training:
-            choices = _with_dropout(choices, dropout_gain(threads))
     elif performance == "auto" and device_type == "cuda":
         choices = _choose_cuda()
     for reason in choices.reasons:
@@ -159,10 +160,13 @@ def _choose_cpu(performance: str, measured: Measured) -> Choices:
     return Choices(onednn, bf16, reasons=tuple(reasons))
 
 
-def _with_dropout(choices: Choices, gain: float) -> Choices:
+@lru_cache
+def _with_dropout(performance: str, choices: Choices, threads: int) -> Choices:
+    gain = dropout_gain(threads)
     is_quick = gain >= GAIN
     how = "16 bits a value" if is_quick else "torch"
     reason = f"masks of dropout by {how}: 16 bits a value are {gain:.2f}x as fast as torch's"
+    logger.info("performance: %s, %s", performance, reason)
     return choices._replace(dropout=is_quick, reasons=(*choices.reasons, reason))
 
 
