@@ -12,6 +12,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["OMP_WAIT_POLICY"] = "passive"  # processes of several tests share the cores; one that spins stops others
 # The code of checkpoints is imported from here; no test may leave some in, or find some in, the user's own cache.
 os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="hf_multitask-")
+if shutil.which("nvidia-smi") is None:
+    os.environ["TRITON_INTERPRET"] = "1"  # where there is no GPU, its kernels run on the CPU, slowly
 
 import pytest
 import torch

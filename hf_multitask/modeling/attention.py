@@ -43,7 +43,7 @@ def packed_attention(
         )
         return whole
     groups = query.shape[1] // key.shape[1]
-    tokens = query[0], repeat_kv(key, groups)[0], repeat_kv(value, groups)[0]
+    tokens = [t.squeeze(0) for t in (query, repeat_kv(key, groups), repeat_kv(value, groups))]
     is_causal = kwargs.get("is_causal")
     how: Any = {
         "dropout": dropout,

@@ -4,6 +4,8 @@ Letters of the shapes: E texts, L tokens of a row (padding included), T tokens o
 of a head.
 """
 
+import logging
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +16,19 @@ from torch.nn import functional as F
 
 from .visibility import both, visible
 
+logger = logging.getLogger(__name__)
+
 STEP = 64
 """What the length of the longest text is rounded up to, so that compiled code meets few lengths."""
+
+SHORT = 64
+"""Tokens of the longest text that is short: those of the largest tile of [`attend_short`]."""
+
+WIDEST = 128
+"""Largest size of a head for which a tile lies in the registers."""
+
+SHORT_TOLERANCE = 0.02
+"""Largest relative difference, in the Frobenius norm, that bfloat16's eight bits account for."""
 
 
 class Segments(NamedTuple):
@@ -26,12 +39,21 @@ class Segments(NamedTuple):
         longest: At least the tokens of the longest text.
         is_real: (E, L), where tokens stand in the padded batch.
         flash_size: Up to which size of a head the device has torch's FlashAttention; 0 where it has none.
+        are_short: Whether all texts are, and the device has [`attend_short`].
     """
 
     starts: Tensor
     longest: int
     is_real: Tensor
     flash_size: int
+    are_short: bool = False
+
+    def needs_starts_alone(self, dtype: torch.dtype, size: int) -> bool:
+        """Whether no padding is brought back for the attention of heads of this size in this type.
+
+        Then nothing but `starts` differs between batches with as many tokens and the same `longest`.
+        """
+        return dtype in (torch.float16, torch.bfloat16) and size <= self.flash_size and size % 8 == 0
 
 
 def in_segments(lengths_E: NDArray[np.int64], size: int, device: torch.device) -> tuple[NDArray[np.int64], Segments]:
@@ -45,8 +67,9 @@ def in_segments(lengths_E: NDArray[np.int64], size: int, device: torch.device) -
     is_real = np.arange(size) < lengths_E[:, None]
     starts = np.concatenate([[0], lengths_E.cumsum()]).astype(np.int32)
     longest = -(-int(lengths_E.max()) // STEP) * STEP
+    are_short = longest <= SHORT and _has_short(device)
     return np.flatnonzero(is_real), Segments(
-        on_device(starts, device), longest, on_device(is_real, device), _flash_size(device)
+        on_device(starts, device), longest, on_device(is_real, device), _flash_size(device), are_short
     )
 
 
@@ -70,7 +93,8 @@ def attend_segments(
 ) -> Tensor:
     """What each token takes from its own text, (T, A, H).
 
-    By torch's FlashAttention where it can, and otherwise with padding, which then is in the attention alone.
+    In tiles of the texts' size or by torch's FlashAttention where they can, and otherwise with padding, which then is
+    in the attention alone.
 
     Args:
         segments: The texts.
@@ -87,7 +111,13 @@ def attend_segments(
     kind = query.device.type
     if torch.is_autocast_enabled(kind):
         tokens = [t.to(torch.get_autocast_dtype(kind)) for t in tokens]
-    if _is_for_flash(tokens[0], segments.flash_size):
+    if segments.needs_starts_alone(tokens[0].dtype, tokens[0].shape[-1]):
+        if segments.are_short and tokens[0].shape[-1] <= WIDEST:
+            from .short_texts import attend_short  # needs Triton
+
+            texts = segments.starts, segments.longest
+            how: Any = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, "window": window}
+            return attend_short(tokens[0], tokens[1], tokens[2], *texts, **how)
         return _flash_attention(segments, tokens, dropout, scaling, is_causal, window)
     seen = visible(segments.is_real.shape[1], is_causal, window, query.device)
     return _padded_attention(segments, places, tokens, dropout, scaling, seen)
@@ -150,6 +180,25 @@ def _flash_size(device: torch.device) -> int:
     return 256 if capability in ((8, 0), (9, 0)) else 192
 
 
-def _is_for_flash(query_TAH: Tensor, largest: int) -> bool:
-    size = query_TAH.shape[-1]
-    return query_TAH.dtype in (torch.float16, torch.bfloat16) and size <= largest and size % 8 == 0
+@lru_cache
+def _has_short(device: torch.device) -> bool:
+    """Whether [`attend_short`] runs there and computes what it should, tried once.
+
+    Triton compiles it when it first runs, for which it needs a C compiler and Python's header files.
+    """
+    if _flash_size(device) == 0:
+        return False
+    try:
+        from .short_texts import error_of_attention
+
+        error = error_of_attention(device)
+    except Exception as problem:  # whatever a compiler raises
+        logger.info("Attention of short texts by FlashAttention: Triton, %s: %s", type(problem).__name__, problem)
+        return False
+    if error > SHORT_TOLERANCE:
+        logger.warning(
+            "Attention of short texts should be exact to %g, found %g off. It is by FlashAttention. Please report it",
+            SHORT_TOLERANCE,
+            error,
+        )
+    return error <= SHORT_TOLERANCE

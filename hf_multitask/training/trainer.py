@@ -14,6 +14,7 @@ from ..evaluation.overall import direction
 from ..modeling.backbone import freeze_unused_modules
 from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
+from .compilation import Compilation
 from .computing import check_computing, fast
 from .counting import count_targets
 from .evaluating_trainer import EvaluatingTrainer
@@ -116,6 +117,8 @@ class MultiTaskTrainer(EvaluatingTrainer):
         how: Any = {"reduce": self._sum_over_processes, "log": self.log, "measure": self._task_losses}
         self._gradients = TaskGradients(self._plain_model(), args, **how)
         self.add_callback(self._gradients)
+        self._compilation = Compilation(self._plain_model(), args)
+        self.add_callback(self._compilation)
         self._group_rates: dict[str, float] = {}
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -134,7 +137,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._finite.clear()
         texts = self.train_dataset, self.eval_dataset
         try:
-            with fast(self._plain_model(), self.args), self._gradients.training():
+            with fast(self._plain_model(), self.args), self._gradients.training(), self._compilation.until_the_end():
                 return super().train(*args, **kwargs)
         finally:
             self.train_dataset, self.eval_dataset = texts

@@ -12,8 +12,8 @@ from .table import Table
 from .variant import Skip, Variant
 from .workload import Workload
 
-SQUARE = (2048, 2048, 2048)
-"""Large enough that only the multiplication counts."""
+SQUARE = {"cpu": 2048, "cuda": 8192}
+"""Rows and columns of matrices that are large enough that only the multiplication counts."""
 
 MOST_ERROR = 1e-5
 """Relative error up to which a product counts as one in float32."""
@@ -22,7 +22,8 @@ MOST_ERROR = 1e-5
 def floor(workload: Workload) -> Table:
     """The table; the rates also become the ceilings that other tables tell their share of."""
     rows, inner = workload.batch_size * 24, workload.config.hidden_size
-    shapes = {"square": SQUARE, "of the encoder": (rows, inner, workload.config.intermediate_size)}
+    square = 3 * (SQUARE[workload.device],)
+    shapes = {"square": square, "of the encoder": (rows, inner, workload.config.intermediate_size)}
     variants = [
         Variant(
             f"{how}, {name}",
@@ -47,7 +48,7 @@ def floor(workload: Workload) -> Table:
         samples,
         skipped,
         conditions={
-            "square": SQUARE,
+            "square": square,
             "of the encoder": shapes["of the encoder"],
             "device": workload.device,
             "rounds": workload.rounds,

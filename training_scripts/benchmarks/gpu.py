@@ -12,6 +12,7 @@ import numpy as np
 from transformers import TrainerCallback
 
 from hf_multitask.training.compiled import compiled_layers
+from hf_multitask.training.graphed import graphed
 
 from . import ours, stock
 from .sampling import Method
@@ -25,7 +26,11 @@ WARM, STEPS = 8, 32
 """The peer's long batches come first in every `WARM` of them: what counts is all of three such rounds, of rows drawn by
 chance, which have as many tokens as the mean has it."""
 
-SMALL = "stock, grouped, batch 32"
+OUR_WARM, OUR_STEPS = 32, 64
+"""Ours come in no order, and batches of a new size are recorded when they come for the second time."""
+
+QUICK = "ours, compiled and recorded"
+SMALL = "batch 32"
 WARM_SMALL, STEPS_SMALL = stock.MEGA_BATCH, 2 * stock.MEGA_BATCH
 
 
@@ -34,16 +39,23 @@ def gpu(workload: Workload) -> Table:
     lengths = workload.lengths(workload.texts)
     mean = sum(lengths) / len(lengths)
     loads = [dataclasses.replace(workload, batch_size=round(tokens / mean)) for tokens in TOKENS]
-    texts = [workload.texts[n % len(workload.texts)] for n in range(loads[-1].batch_size * STEPS)]
-    rows, stock_rows = ours.data(workload, texts, TASKS), stock.data(workload, texts)
 
-    def mine(name: str, load: Workload, compiled: bool = False, **arguments: Any) -> Variant:
+    def some(count: int) -> list[str]:
+        return [workload.texts[n % len(workload.texts)] for n in range(count)]
+
+    texts = some(loads[-1].batch_size * STEPS)
+    rows = ours.data(workload, some(loads[-1].batch_size * (OUR_STEPS + WARM)), TASKS)
+    stock_rows = stock.data(workload, texts)
+
+    def mine(name: str, tokens: int | None, quick: bool, warm: int = OUR_WARM, steps: int = OUR_STEPS) -> Variant:
+        load = dataclasses.replace(workload, batch_size=32)
+
         def prepare() -> Any:
-            made = ours.trainer(load, rows, TASKS, STEPS, bf16=True, **stock.GROUPED, **arguments)
-            return _late(made, load, WARM, STEPS)
+            how = {"bf16": True, "max_tokens_per_batch": tokens, **stock.GROUPED}
+            return _late(ours.trainer(load, rows, TASKS, steps, **how), load, warm, steps)
 
-        made = _variant(name, prepare, mean * load.batch_size * (STEPS - WARM), compiled, ours=True)
-        made.inspect = lambda trainer: _count(made, trainer)
+        made = _variant(name, prepare, (tokens or mean * 32) * (steps - warm), quick, ours=True)
+        made.inspect = lambda trainer: _count(made, trainer, warm, steps)
         return made
 
     def peer(name: str, load: Workload, warm: int = WARM, steps: int = STEPS) -> Variant:
@@ -54,24 +66,27 @@ def gpu(workload: Workload) -> Table:
 
         return _variant(name, prepare, mean * load.batch_size * (steps - warm))
 
-    (first, at), (second, twice) = zip(loads, (f"{tokens // 1024}k" for tokens in TOKENS), strict=True)
-    variants = [
-        mine(f"ours, padded, {at}", first, packing="off"),
-        mine(f"ours, {at}", first),
-        mine(f"ours, layers compiled, {at}", first, compiled=True),
-        peer(f"stock, grouped, {at}", first),
-        mine(f"ours, layers compiled, {twice}", second, compiled=True),
-        peer(f"stock, grouped, {twice}", second),
-        peer(SMALL, dataclasses.replace(workload, batch_size=32), WARM_SMALL, STEPS_SMALL),
+    sizes = [f"{tokens // 1024}k" for tokens in TOKENS]
+    variants = [mine(f"ours, {sizes[0]}", TOKENS[0], quick=False)]
+    for size, tokens, load in zip(sizes, TOKENS, loads, strict=True):
+        variants += [mine(f"{QUICK}, {size}", tokens, quick=True), peer(f"stock, grouped, {size}", load)]
+    steps = WARM_SMALL, STEPS_SMALL
+    variants += [
+        mine(f"{QUICK}, {SMALL}", None, True, *steps),
+        peer(f"stock, grouped, {SMALL}", dataclasses.replace(workload, batch_size=32), *steps),
     ]
-    bars = [
-        Bar(name, name, f"stock, grouped, {tokens}", 1.5, 2)
-        for name, tokens in ((f"ours, {at}", at), *((f"ours, layers compiled, {n}", n) for n in (at, twice)))
-    ]
+    pairs = [(f"ours, {sizes[0]}", sizes[0]), *((f"{QUICK}, {size}", size) for size in (*sizes, SMALL))]
+    bars = [Bar(name, name, f"stock, grouped, {size}", 1.5, 2) for name, size in pairs]
     samples, skipped = workload.measure(variants, texts, training=True)
-    conditions = workload.conditions(texts, training=True) | {"batch": [load.batch_size for load in loads]}
-    conditions |= {"real tokens per step": list(TOKENS), "tasks of ours": TASKS, "steps": f"{WARM + 1} to {STEPS}"}
-    notes = ["All in bfloat16 by autocast, on length-grouped batches."]
+    conditions = workload.conditions(texts, training=True) | {"batch of the peer": [load.batch_size for load in loads]}
+    conditions |= {"real tokens per step": list(TOKENS), "tasks of ours": TASKS}
+    conditions |= {"steps": f"{WARM + 1} to {STEPS}", "steps of ours": f"{OUR_WARM + 1} to {OUR_STEPS}"}
+    conditions |= {f"steps of {SMALL}": f"{WARM_SMALL + 1} to {STEPS_SMALL}"}
+    notes = [
+        "All in bfloat16 by autocast, on length-grouped batches; ours of at most so many tokens, those of the peer of "
+        "as many sentences as have so many in the mean.",
+        f"{QUICK}: as `performance: auto` has it in a long run, here from the first step on.",
+    ]
     return Table(
         "gpu",
         "Training on a GPU",
@@ -86,20 +101,18 @@ def gpu(workload: Workload) -> Table:
     )
 
 
-def _variant(
-    name: str, prepare: Callable[[], Any], amount: float, compiled: bool = False, ours: bool = False
-) -> Variant:
+def _variant(name: str, prepare: Callable[[], Any], amount: float, quick: bool = False, ours: bool = False) -> Variant:
     def run(made: Any) -> Reading:
-        with compiled_layers(made.model, compiled):
+        with compiled_layers(made.model, quick), graphed(made.model, quick):
             made.train()
         return {"cost": made.late.seconds}
 
     return Variant(name, run, prepare, amount, tokens=amount, precision="bf16", ours=ours)
 
 
-def _count(variant: Variant, trainer: Any) -> Reading:
+def _count(variant: Variant, trainer: Any, warm: int, steps: int) -> Reading:
     """Note the real tokens of the steps that count: long and short batches of ours come in no order."""
-    rows = np.concatenate(trainer._order.effective_batches()[WARM:STEPS])
+    rows = np.concatenate(trainer._order.effective_batches()[warm:steps])
     variant.amount = variant.tokens = float(trainer.train_dataset.tokens[rows].sum())
     return {}
 
