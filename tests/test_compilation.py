@@ -7,7 +7,6 @@ import pytest
 import torch
 from architectures import tiny_model, token_ids
 from test_trainer import rows, trainer
-from transformers.training_args import ParallelMode
 
 from hf_multitask.modeling.packing import LAYOUTS, PACKED_ATTENTION
 from hf_multitask.training import compilation
@@ -29,10 +28,7 @@ def arguments(**changes):
         "performance": "auto",
         "device": SimpleNamespace(type="cuda"),
         "bf16": True,
-        "parallel_mode": ParallelMode.NOT_PARALLEL,
-        "fsdp": [],
-        "deepspeed": None,
-        "gradient_checkpointing": False,
+        "is_alone": True,
         "conflict_by_depth": False,
     }
     return SimpleNamespace(**values | changes)
@@ -86,8 +82,7 @@ def test_the_first_steps_which_take_longer_do_not_count(model):
         ({"performance": "exact"}, "not auto"),
         ({"device": SimpleNamespace(type="cpu")}, "slower on cpu"),
         ({"bf16": False}, "not in bfloat16"),
-        ({"parallel_mode": ParallelMode.DISTRIBUTED}, "several processes"),
-        ({"gradient_checkpointing": True}, "second time"),
+        ({"is_alone": False}, "several processes"),
         ({"conflict_by_depth": True}, "show their gradients"),
     ],
 )
@@ -96,13 +91,18 @@ def test_why_a_run_is_not_compiled(model, changes, reason):
     assert bool(reason) == bool(why_not_compiled(model, arguments(**changes)))
 
 
-def test_models_with_other_layers_hooks_or_padding_are_not_compiled(model):
+def test_models_with_other_layers_hooks_checkpointing_or_padding_are_not_compiled(model):
     albert = tiny_model("albert")
     albert.set_attn_implementation(PACKED_ATTENTION)
     assert "other layers" in why_not_compiled(albert, arguments())
     handle = model.backbone.encoder.layer[1].attention.register_forward_hook(lambda *args: None)
     assert "hooks" in why_not_compiled(model, arguments())
     handle.remove()
+    layer = model.backbone.encoder.layer[1]
+    layer.gradient_checkpointing = True
+    assert "second time" in why_not_compiled(model, arguments())
+    layer.gradient_checkpointing = False
+    assert not why_not_compiled(model, arguments())
     model.set_attn_implementation("sdpa")
     assert "not packed" in why_not_compiled(model, arguments())
 

@@ -14,13 +14,14 @@ from .companions import save_companions
 from .embedding import encode, prompt_of
 from .hub import HubModel
 from .inference import serving
+from .known_parts import KnownParts
 from .performance import check_performance
 from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 logger = logging.getLogger(__name__)
 
 
-class TextModel(HubModel):
+class TextModel(KnownParts, HubModel):
     """A model that knows its tokenizer, embeds texts, and saves beside itself all by which others open it."""
 
     def __init__(self, config: PretrainedConfig) -> None:

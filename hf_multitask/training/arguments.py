@@ -213,6 +213,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 "rates. Remove the entry; the Trainer's own optimizer is used."
             )
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether one process trains on one device, and nothing wraps the model."""
+        is_sharded = self.fsdp or self.deepspeed or os.environ.get("ACCELERATE_USE_FSDP") == "true"
+        return self.parallel_mode == ParallelMode.NOT_PARALLEL and not is_sharded
+
 
 def _refuse(name: str, found: Any, instead: Any, why: str) -> None:
     raise ValueError(

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from transformers import TrainerCallback
-from transformers.training_args import ParallelMode
 
 from ..modeling.packing import PACKED_ATTENTION
 from .arguments import MultiTaskTrainingArguments
@@ -80,11 +79,12 @@ def why_not_compiled(model: Any, args: MultiTaskTrainingArguments) -> str:
         return f"it is slower on {args.device.type}"
     if model.config.text_config._attn_implementation != PACKED_ATTENTION or not args.bf16:
         return "batches are not packed, or not in bfloat16"
-    if args.parallel_mode != ParallelMode.NOT_PARALLEL or args.fsdp or args.deepspeed:
-        return "there are several processes"
-    if args.gradient_checkpointing or args.conflict_by_depth:
+    if not args.is_alone:
+        return "there are several processes, or the model is sharded"
+    layers = layers_of(model.backbone)
+    if args.conflict_by_depth or any(layer.gradient_checkpointing for layer in layers):
         return "layers run a second time, or show their gradients"
-    if not layers_of(model.backbone) or any(_has_hooks(module) for module in model.backbone.modules()):
+    if not layers or any(_has_hooks(module) for module in model.backbone.modules()):
         return "the encoder has other layers, or somebody's hooks"
     return ""
 

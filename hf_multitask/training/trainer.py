@@ -137,7 +137,9 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._finite.clear()
         texts = self.train_dataset, self.eval_dataset
         try:
-            with fast(self._plain_model(), self.args), self._gradients.training(), self._compilation.until_the_end():
+            model = self._plain_model()
+            knowing = model.with_known_parts(self.args.is_alone)
+            with fast(model, self.args), knowing, self._gradients.training(), self._compilation.until_the_end():
                 return super().train(*args, **kwargs)
         finally:
             self.train_dataset, self.eval_dataset = texts
