@@ -1,6 +1,8 @@
 """Which runs are compiled on their way, and what is compiled then."""
 
+import copy
 import functools
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 from architectures import tiny_model, token_ids
 from test_trainer import rows, trainer
 
+from hf_multitask.modeling import segments
 from hf_multitask.modeling.packing import LAYOUTS, PACKED_ATTENTION
 from hf_multitask.training import compilation
 from hf_multitask.training.compilation import LEAST, STEPS, WARM, Compilation, why_not_compiled
@@ -23,29 +26,37 @@ def model():
     return model
 
 
+@pytest.fixture(autouse=True)
+def triton_works(monkeypatch):
+    monkeypatch.setattr(compilation, "attends_short", lambda device, size: True)
+
+
 def arguments(**changes):
     values = {
         "performance": "auto",
         "device": SimpleNamespace(type="cuda"),
         "bf16": True,
         "is_alone": True,
+        "balancing": "sum",
         "conflict_by_depth": False,
     }
     return SimpleNamespace(**values | changes)
 
 
-def run(model, args, seconds_a_step, steps, first=0):
-    """Whether a run of so many steps is compiled after some, and what `forward` of a layer is at its end."""
+def run(model, args, steps, seconds_a_step=lambda step: 0.5, seconds_between=0.0, first=0):
+    """After how many steps of so many a run is compiled; `None` where it is not."""
     now = [0.0]
     made = Compilation(model, args, clock=lambda: now[0])
     layer, state = model.backbone.encoder.layer[0], SimpleNamespace(global_step=first, max_steps=first + steps)
     changed_at = None
     with made.until_the_end():
         made.on_train_begin(args, state, None)
-        for _ in range(steps):
-            now[0] += seconds_a_step
+        for step in range(steps):
+            made.on_step_begin(args, state, None)
+            now[0] += seconds_a_step(step)
             state.global_step += 1
             made.on_step_end(args, state, None)
+            now[0] += seconds_between
             if changed_at is None and "forward" in vars(layer) and "forward" in vars(model.backbone):
                 changed_at = state.global_step - first
     assert "forward" not in vars(layer)
@@ -53,56 +64,63 @@ def run(model, args, seconds_a_step, steps, first=0):
     return changed_at
 
 
+ENOUGH = STEPS + int(LEAST / 0.5)
+"""Steps of half a second, of which those that are left behind the first ones are just enough."""
+
+
 @pytest.mark.parametrize("first", [0, 1000])
-def test_a_run_is_compiled_where_its_rest_takes_long_enough(model, first, caplog, monkeypatch):
+def test_a_run_is_compiled_where_its_steps_take_long_enough(model, first, caplog, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda forward, dynamic: forward)
     caplog.set_level("INFO", "hf_multitask")
-    steps = STEPS + int(LEAST / 0.5)
-    assert run(model, arguments(), 0.5, steps, first) == STEPS
-    assert "pays" in caplog.text
-    assert run(model, arguments(), 0.5, steps - 1, first) is None
+    assert run(model, arguments(), ENOUGH, first=first) == STEPS
+    assert "it pays from" in caplog.text
+    assert run(model, arguments(), ENOUGH - 1, first=first) is None
 
 
-def test_the_first_steps_which_take_longer_do_not_count(model):
-    now, state = [0.0], SimpleNamespace(global_step=0, max_steps=100)
-    made = Compilation(model, arguments(), clock=lambda: now[0])
-    with made.until_the_end():
-        made.on_train_begin(None, state, None)
-        for step in range(1, 101):
-            now[0] += 100.0 if step <= WARM else 0.01
-            state.global_step = step
-            made.on_step_end(None, state, None)
-        assert "forward" not in vars(model.backbone)
+def test_the_first_steps_and_what_lies_between_steps_do_not_count(model):
+    assert run(model, arguments(), ENOUGH - 1, lambda step: 100.0 if step < WARM else 0.5) is None
+    assert run(model, arguments(), ENOUGH - 1, seconds_between=100.0) is None
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({}, ""),
-        ({"performance": "exact"}, "not auto"),
-        ({"device": SimpleNamespace(type="cpu")}, "slower on cpu"),
-        ({"bf16": False}, "not in bfloat16"),
-        ({"is_alone": False}, "several processes"),
-        ({"conflict_by_depth": True}, "show their gradients"),
-    ],
-)
-def test_why_a_run_is_not_compiled(model, changes, reason):
-    assert reason in why_not_compiled(model, arguments(**changes))
-    assert bool(reason) == bool(why_not_compiled(model, arguments(**changes)))
+REASONS = [
+    ({"bf16": False}, "not in bfloat16"),
+    ({"is_alone": False}, "several processes"),
+    ({"balancing": "famo"}, "a second time"),
+    ({"conflict_by_depth": True}, "show their gradients"),
+]
 
 
-def test_models_with_other_layers_hooks_checkpointing_or_padding_are_not_compiled(model):
+@pytest.mark.parametrize(("changes", "reason"), REASONS)
+def test_why_a_long_run_is_not_compiled_is_told(model, caplog, changes, reason):
+    caplog.set_level("INFO", "hf_multitask")
+    assert not why_not_compiled(model, arguments())
+    assert run(model, arguments(**changes), ENOUGH) is None
+    (record,) = caplog.records
+    assert reason in record.getMessage()
+
+
+@pytest.mark.parametrize("changes", [{"performance": "exact"}, {"device": SimpleNamespace(type="cpu")}])
+def test_where_nobody_expects_it_nothing_is_told(model, caplog, changes):
+    caplog.set_level("INFO", "hf_multitask")
+    assert run(model, arguments(**changes), ENOUGH) is None
+    assert not caplog.records
+
+
+def test_models_with_other_layers_hooks_checkpointing_or_padding_are_not_compiled(model, monkeypatch):
     albert = tiny_model("albert")
     albert.set_attn_implementation(PACKED_ATTENTION)
     assert "other layers" in why_not_compiled(albert, arguments())
-    handle = model.backbone.encoder.layer[1].attention.register_forward_hook(lambda *args: None)
-    assert "hooks" in why_not_compiled(model, arguments())
-    handle.remove()
     layer = model.backbone.encoder.layer[1]
+    for hook in (layer.attention.register_forward_hook, layer.output.dense.weight.register_hook):
+        handle = hook(lambda *args: None)
+        assert "hooks" in why_not_compiled(model, arguments())
+        handle.remove()
     layer.gradient_checkpointing = True
     assert "second time" in why_not_compiled(model, arguments())
     layer.gradient_checkpointing = False
     assert not why_not_compiled(model, arguments())
+    monkeypatch.setattr(compilation, "attends_short", lambda device, size: False)
+    assert "Triton" in why_not_compiled(model, arguments())
     model.set_attn_implementation("sdpa")
     assert "not packed" in why_not_compiled(model, arguments())
 
@@ -132,11 +150,33 @@ def test_compiled_layers_compute_the_same_with_one_compilation(model, monkeypatc
         torch.testing.assert_close(found, loss)
         torch.testing.assert_close(found_gradient, gradient)
         assert len(graphs) == 1  # three layers, one code, no break in it
+        model(**token_ids(9, 1, 4, 6, 5)).sentence_embedding.sum().backward()
+        assert len(graphs) == 1  # also for other numbers of texts and tokens
         with torch.no_grad():
             losses(model)
         losses(model.eval())
         assert len(graphs) == 1
     assert all("forward" not in vars(layer) for layer in model.backbone.encoder.layer)
+
+
+@pytest.mark.skipif("TRITON_INTERPRET" not in os.environ, reason="the interpreter is for machines without a GPU")
+def test_compiled_layers_attend_to_short_texts_in_tiles(model, monkeypatch):
+    """By Triton's interpreter, in float16, as it cannot multiply in bfloat16."""
+    short_texts = pytest.importorskip("hf_multitask.modeling.short_texts")
+    calls, launch = [], short_texts.launch
+    monkeypatch.setattr(short_texts, "launch", lambda *args: calls.append(args[0]) or launch(*args))
+    monkeypatch.setattr(segments, "_flash_size", lambda device: 256)
+    monkeypatch.setattr(segments, "_attends_short", lambda device, size: True)
+    monkeypatch.setitem(LAYOUTS, "cpu", LAYOUTS["cuda"])
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager", fullgraph=True))
+    loss, gradient = losses(model)
+    gradient = gradient.clone()
+    assert not calls
+    with compiled_layers(model), torch.autocast("cpu", torch.float16):
+        found, found_gradient = losses(model)
+    assert len(calls) == 6  # three layers, there and back
+    torch.testing.assert_close(found, loss, rtol=2e-3, atol=0)
+    assert (found_gradient - gradient).norm() <= 5e-3 * gradient.norm()
 
 
 def test_a_model_without_such_layers_is_not_compiled():
@@ -153,6 +193,47 @@ def test_the_trainer_lets_itself_be_compiled(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr(compilation, "STEPS", 2)
     seen = []
     monkeypatch.setattr(compilation, "why_not_compiled", lambda model, args: seen.append(model) or "a test")
-    made = trainer(tmp_path, tokenizer, data=rows(48))
+    made = trainer(tmp_path, tokenizer, data=rows(48), performance="auto")
+    made._compilation._args = arguments()
     made.train()
     assert seen == [made.model]
+
+
+def test_a_layer_that_cannot_be_compiled_runs_as_it_is(model, monkeypatch, caplog):
+    def backend(graph, example_inputs):
+        raise RuntimeError("no C compiler found")
+
+    monkeypatch.setitem(LAYOUTS, "cpu", LAYOUTS["cuda"])
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    loss, gradient = losses(model)
+    gradient = gradient.clone()
+    with compiled_layers(model):
+        for _ in range(2):
+            found, found_gradient = losses(model)
+            torch.testing.assert_close(found, loss)
+            torch.testing.assert_close(found_gradient, gradient)
+    told = [record for record in caplog.records if record.name.startswith("hf_multitask")]
+    assert len(told) == 3  # layers, each once
+    assert "no C compiler found" in caplog.text
+
+
+def test_a_copy_made_meanwhile_computes_with_its_own_weights(model, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda forward, dynamic: forward)
+    with compiled_layers(model):
+        copied = copy.deepcopy(model)
+        before, _ = losses(copied)
+        with torch.no_grad():
+            model.backbone.encoder.layer[0].output.dense.weight.zero_()
+        assert torch.equal(losses(copied)[0], before)
+        assert not torch.equal(losses(model)[0], before)
+
+
+def test_layers_are_compiled_once_and_what_stood_there_stands_there_again(model, monkeypatch):
+    layer = model.backbone.encoder.layer[0]
+    own = layer.forward
+    layer.forward = standing = lambda *args, **kwargs: own(*args, **kwargs)
+    made = []
+    monkeypatch.setattr(torch, "compile", lambda forward, dynamic: made.append(forward) or forward)
+    with compiled_layers(model), compiled_layers(model):
+        assert len(made) == 3
+    assert layer.forward is standing

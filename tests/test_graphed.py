@@ -1,5 +1,6 @@
 """Which passes are recorded and what their replays are given, with recordings that run on the CPU."""
 
+import copy
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import ClassVar
@@ -13,7 +14,7 @@ from hf_multitask.modeling import segments
 from hf_multitask.modeling.packing import LAYOUTS, PACKED_ATTENTION
 from hf_multitask.training import graphed as graphed_module
 from hf_multitask.training.graphed import GraphedBackbone, graphed
-from hf_multitask.training.recording import Recording
+from hf_multitask.training.recording import Recording, RecordingError
 
 LABELS = {"topic": torch.tensor([0, 1, 2, -100]), "tone": torch.tensor([0, 1, -100, 1])}
 LENGTHS = (7, 3, 12, 1)
@@ -57,7 +58,7 @@ def recordings(monkeypatch):
     fake.attend_short = attend_short
     monkeypatch.setitem(sys.modules, fake.__name__, fake)
     monkeypatch.setattr(segments, "_flash_size", lambda device: 256)
-    monkeypatch.setattr(segments, "_has_short", lambda device: True)
+    monkeypatch.setattr(segments, "attends_short", lambda device, size: True)
     monkeypatch.setitem(LAYOUTS, "cpu", LAYOUTS["cuda"])
     monkeypatch.setattr(GraphedBackbone.__init__, "__defaults__", (PlayedBack,))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
@@ -191,6 +192,7 @@ def test_parameters_that_stop_to_learn_make_it_another_size(model, recordings):
         expected = gradients(model)
         for _ in range(2):
             found = gradients(model)
+        assert model.backbone.forward.count == 1  # those of before are gone
     assert len(recordings) == 2
     assert model.backbone.embeddings.word_embeddings.weight.grad is None
     assert close(found, expected)
@@ -204,9 +206,9 @@ def test_so_many_sizes_are_recorded_and_no_more(model, recordings, monkeypatch):
     assert len(recordings) == 1
 
 
-def test_a_recording_that_fails_is_told_and_training_goes_on(model, monkeypatch, caplog):
+def test_a_pass_that_cannot_be_recorded_is_told_and_training_goes_on(model, monkeypatch, caplog):
     def fail(*args):
-        raise RuntimeError("operation not permitted when stream is capturing")
+        raise RecordingError("called a synchronizing CUDA operation")
 
     monkeypatch.setattr(GraphedBackbone.__init__, "__defaults__", (fail,))
     expected = gradients(model)
@@ -215,6 +217,40 @@ def test_a_recording_that_fails_is_told_and_training_goes_on(model, monkeypatch,
             assert close(gradients(model), expected)
     (record,) = caplog.records
     assert "cannot be recorded" in record.getMessage()
+
+
+def test_nothing_is_recorded_where_memory_would_not_suffice(model, recordings, monkeypatch, caplog):
+    caplog.set_level("INFO", "hf_multitask")
+    monkeypatch.setattr(graphed_module, "has_room", lambda device: False)
+    expected = gradients(model)
+    with graphed(model):
+        for _ in range(4):
+            assert close(gradients(model), expected)
+    assert not recordings
+    (record,) = caplog.records
+    assert "memory" in record.getMessage()
+
+
+def test_a_copy_made_meanwhile_computes_with_its_own_weights(model, recordings):
+    with graphed(model):
+        for _ in range(3):
+            gradients(model)
+        copied = copy.deepcopy(model)
+        expected = gradients(copied)
+        with torch.no_grad():
+            model.backbone.embeddings.word_embeddings.weight.zero_()
+        replayed = recordings[0]._forward.replay
+        recordings[0]._forward.replay = None
+        assert close(gradients(copied), expected)
+        recordings[0]._forward.replay = replayed
+
+
+def test_what_stood_in_the_place_of_forward_stands_there_again(model):
+    own = model.backbone.forward
+    model.backbone.forward = standing = lambda *args, **kwargs: own(*args, **kwargs)
+    with graphed(model), graphed(model):
+        assert isinstance(model.backbone.forward, GraphedBackbone)
+    assert model.backbone.forward is standing
 
 
 @pytest.mark.parametrize(
@@ -227,5 +263,5 @@ def test_sizes_are_few(model, lengths, tokens, texts):
     batch = token_ids(*lengths)
     packing = packing_of(batch["attention_mask"], batch["input_ids"], "bert", 0)
     ids = {"input_ids": packing.pack(batch["input_ids"]), "position_ids": packing.positions[None]}
-    found = graphed_module.size_of(packing, ids, list(model.parameters()))
+    found = graphed_module.size_of(packing, ids)
     assert (found.tokens, found.texts, found.longest) == (tokens, texts, 64)

@@ -70,7 +70,7 @@ def test_modeling_stands_on_the_standard_library_torch_and_transformers(path):
                 allowed |= {"sentence_transformers"}
             if path.name == "onnx_graph.py":  # copied beside exported graphs alone
                 allowed |= {"onnxruntime"}
-            if path.name == "short_texts.py":  # read where a GPU is, to which torch brings it
+            if path.name == "short_kernels.py":  # read where a GPU is, to which torch brings it
                 allowed |= {"triton"}
             assert top in allowed, f"{path.name} imports {module}"
         else:

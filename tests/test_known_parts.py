@@ -13,28 +13,34 @@ from transformers import TrainerCallback
 def counted(model, monkeypatch):
     """The model, and how often its modules have been walked through."""
     walks = []
-    walk = torch.nn.Module.named_modules
 
-    def named_modules(self, *args, **kwargs):
-        if self is model:
-            walks.append(1)
-        return walk(self, *args, **kwargs)
+    def watched(walk):
+        def call(self, *args, **kwargs):
+            if self is model:
+                walks.append(1)
+            return walk(self, *args, **kwargs)
 
-    monkeypatch.setattr(torch.nn.Module, "named_modules", named_modules)
+        return call
+
+    for name in ("named_modules", "named_children"):
+        monkeypatch.setattr(torch.nn.Module, name, watched(getattr(torch.nn.Module, name)))
     return model, walks
 
 
 def test_modules_are_walked_through_once(counted):
     model, walks = counted
     expected = [id(p) for p in model.parameters()]
+    model.train()
     with model.with_known_parts():
         walks.clear()
-        model.train().train()
+        model.train()
         assert [id(p) for p in model.parameters()] == expected
         model.zero_grad()
         assert not walks
     list(model.parameters())
-    assert walks
+    assert len(walks) == 1
+    model.train()
+    assert len(walks) == 2
 
 
 def test_a_part_in_another_mode_is_put_in_that_of_the_model(model):
@@ -63,6 +69,8 @@ def test_a_copy_made_meanwhile_has_parts_of_its_own(model):
         copied = copy.deepcopy(model).eval()
         assert model.training
         assert not copied.backbone.training
+        copied.add_task({"name": "new", "labels": ["a", "b"]})
+        assert {id(p) for p in copied.parameters()} == {id(p) for _, p in copied.named_parameters()}
         assert not {id(p) for p in copied.parameters()} & {id(p) for p in model.parameters()}
 
 

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -108,12 +110,12 @@ def test_texts_that_are_not_there_change_nothing(short_texts):
 def test_half_precision_is_as_exact_as_it_can_be(short_texts, monkeypatch):
     """The probe, in the other type of sixteen bits: the interpreter has no products in bfloat16."""
     monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.half)
-    assert 0 < short_texts.error_of_attention(torch.device("cpu")) < 1e-3
+    assert 0 < short_texts.error_of_attention(torch.device("cpu"), 32) < 1e-3
 
 
 def test_a_second_copy_of_the_code_has_operators_of_its_own(short_texts):
     """A checkpoint brings the code along, and both may be in use."""
-    spec = importlib.util.spec_from_file_location("transformers_modules.a-checkpoint.short_texts", short_texts.__file__)
+    spec = importlib.util.spec_from_file_location("hf_multitask.modeling.a-copy", short_texts.__file__)
     copy = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(copy)
     given, _ = tokens(8)
@@ -123,30 +125,69 @@ def test_a_second_copy_of_the_code_has_operators_of_its_own(short_texts):
     assert copy._operator._qualname != short_texts._operator._qualname
 
 
+def test_kernels_start_on_the_device_of_the_tensors(short_texts, monkeypatch):
+    """Triton would take the current one."""
+    guarded = []
+    device_of = torch.cuda.device_of
+    monkeypatch.setattr(torch.cuda, "device_of", lambda tensor: guarded.append(tensor.device) or device_of(tensor))
+    given, gradient = tokens(8)
+    how = {"dropout": 0.0, "scaling": 1.0, "is_causal": False, "window": None}
+    torch.autograd.grad(short_texts.attend_short(*given, STARTS, 64, **how), given, gradient)
+    assert guarded == [torch.device("cpu")] * 2
+
+
+class RanError(Exception):
+    """By which of both attention is computed."""
+
+
 @pytest.mark.parametrize(
-    ("longest", "has_kernel", "are_short"), [(64, True, True), (65, True, False), (64, False, False)]
+    ("longest", "works", "dtype", "size", "way"),
+    [
+        (64, True, torch.bfloat16, 8, "short"),
+        (64, True, torch.float16, 64, "short"),
+        (65, True, torch.bfloat16, 8, "flash"),
+        (64, False, torch.bfloat16, 8, "flash"),
+        (64, True, torch.bfloat16, 72, "flash"),
+        (64, True, torch.float32, 8, "padded"),
+    ],
 )
-def test_texts_are_short_where_all_are_and_the_device_can(monkeypatch, longest, has_kernel, are_short):
+def test_which_attention_texts_have(monkeypatch, longest, works, dtype, size, way):
     import numpy as np
 
-    monkeypatch.setattr(segments, "_has_short", lambda device: has_kernel)
-    _, found = segments.in_segments(np.array([3, longest, 1]), 70, torch.device("cpu"))
-    assert found.are_short is are_short
+    def by(name):
+        def run(*args, **kwargs):
+            raise RanError(name)
+
+        return run
+
+    fake = ModuleType("hf_multitask.modeling.short_texts")
+    fake.attend_short, fake.error_of_attention = by("short"), lambda device, size: 0.0 if works else 1.0
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    monkeypatch.setattr(segments, "_flash_size", lambda device: 256)
+    monkeypatch.setattr(segments, "_flash_attention", by("flash"))
+    monkeypatch.setattr(segments, "_padded_attention", by("padded"))
+    segments._attends_short.cache_clear()
+    places, texts = segments.in_segments(np.array([3, longest, 1]), 70, torch.device("cpu"))
+    given = torch.zeros(3, 2, len(places), size, dtype=dtype)
+    how = {"dropout": 0.0, "scaling": 1.0, "is_causal": False, "window": None}
+    with pytest.raises(RanError, match=way):
+        segments.attend_segments(texts, torch.from_numpy(places), *given, **how)
+    segments._attends_short.cache_clear()
 
 
 @pytest.mark.parametrize(("error", "level"), [(0.5, "WARNING"), (ImportError("no module named triton"), "INFO")])
-def test_a_kernel_that_does_not_run_or_errs_is_left_out_and_told(short_texts, monkeypatch, caplog, error, level):
-    def fail(device):
+def test_a_kernel_that_does_not_run_or_errs_is_left_out_and_told_once(short_texts, monkeypatch, caplog, error, level):
+    def fail(device, size):
         if isinstance(error, Exception):
             raise error
         return error
 
     caplog.set_level("INFO", "hf_multitask")
-    monkeypatch.setattr(segments, "_flash_size", lambda device: 256)
     monkeypatch.setattr(short_texts, "error_of_attention", fail)
-    segments._has_short.cache_clear()
-    assert not segments._has_short(torch.device("cpu"))
-    segments._has_short.cache_clear()
+    segments._attends_short.cache_clear()
+    assert not segments.attends_short(torch.device("cpu"), 32)
+    assert not segments.attends_short(torch.device("cpu"), 32)
+    segments._attends_short.cache_clear()
     (record,) = caplog.records
     assert record.levelname == level
     assert "by FlashAttention" in record.getMessage()

@@ -4,16 +4,12 @@ import numpy as np
 import pytest
 import torch
 from architectures import tiny_model, token_ids
-from conftest import tiny_bert
 from test_trainer import rows, trainer
-from torch import nn
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hf_multitask import Task
 from hf_multitask.modeling import packing
 from hf_multitask.modeling.packing import PACKED_ATTENTION
 from hf_multitask.training import finite
-from hf_multitask.training.compiled import compiled_layers
 from hf_multitask.training.computing import known_lengths
 from hf_multitask.training.finite import FiniteLosses
 
@@ -122,26 +118,6 @@ def test_nothing_is_logged_saved_or_ended_after_a_last_loss_that_is_no_number(tm
         made.train()
     assert not list(tmp_path.glob("checkpoint-*"))
     assert not any("loss" in name for line in made.state.log_history for name in line)
-
-
-def test_layers_are_compiled_for_any_number_of_tokens_and_only_inside(monkeypatch):
-    compiled = []
-
-    def compile_(module, **how):
-        compiled.append((module, how))
-        module._compiled_call_impl = module._call_impl
-
-    monkeypatch.setattr(nn.Module, "compile", compile_)
-    model = tiny_bert()
-    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
-    with compiled_layers(model):
-        assert compiled == [(layer, {"dynamic": True}) for layer in layers]
-        assert layers
-    assert all(layer._compiled_call_impl is None for layer in layers)
-    with pytest.raises(ValueError, match="found none in Linear"), compiled_layers(nn.Linear(2, 2)):
-        pass
-    with compiled_layers(model, wanted=False):
-        assert len(compiled) == len(layers)
 
 
 def test_the_floating_point_operations_told_are_those_of_transformers(tmp_path, tokenizer):

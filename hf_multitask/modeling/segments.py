@@ -24,8 +24,8 @@ STEP = 64
 SHORT = 64
 """Tokens of the longest text that is short: those of the largest tile of [`attend_short`]."""
 
-WIDEST = 128
-"""Largest size of a head for which a tile lies in the registers."""
+WIDEST = 64
+"""Largest size of a head that [`attend_short`] has been run with on a GPU."""
 
 SHORT_TOLERANCE = 0.02
 """Largest relative difference, in the Frobenius norm, that bfloat16's eight bits account for."""
@@ -39,14 +39,12 @@ class Segments(NamedTuple):
         longest: At least the tokens of the longest text.
         is_real: (E, L), where tokens stand in the padded batch.
         flash_size: Up to which size of a head the device has torch's FlashAttention; 0 where it has none.
-        are_short: Whether all texts are, and the device has [`attend_short`].
     """
 
     starts: Tensor
     longest: int
     is_real: Tensor
     flash_size: int
-    are_short: bool = False
 
     def needs_starts_alone(self, dtype: torch.dtype, size: int) -> bool:
         """Whether no padding is brought back for the attention of heads of this size in this type.
@@ -67,9 +65,8 @@ def in_segments(lengths_E: NDArray[np.int64], size: int, device: torch.device) -
     is_real = np.arange(size) < lengths_E[:, None]
     starts = np.concatenate([[0], lengths_E.cumsum()]).astype(np.int32)
     longest = -(-int(lengths_E.max()) // STEP) * STEP
-    are_short = longest <= SHORT and _has_short(device)
     return np.flatnonzero(is_real), Segments(
-        on_device(starts, device), longest, on_device(is_real, device), _flash_size(device), are_short
+        on_device(starts, device), longest, on_device(is_real, device), _flash_size(device)
     )
 
 
@@ -111,8 +108,9 @@ def attend_segments(
     kind = query.device.type
     if torch.is_autocast_enabled(kind):
         tokens = [t.to(torch.get_autocast_dtype(kind)) for t in tokens]
-    if segments.needs_starts_alone(tokens[0].dtype, tokens[0].shape[-1]):
-        if segments.are_short and tokens[0].shape[-1] <= WIDEST:
+    size = tokens[0].shape[-1]
+    if segments.needs_starts_alone(tokens[0].dtype, size):
+        if segments.longest <= SHORT and attends_short(query.device, size):
             from .short_texts import attend_short  # needs Triton
 
             texts = segments.starts, segments.longest
@@ -180,19 +178,19 @@ def _flash_size(device: torch.device) -> int:
     return 256 if capability in ((8, 0), (9, 0)) else 192
 
 
-@lru_cache
-def _has_short(device: torch.device) -> bool:
-    """Whether [`attend_short`] runs there and computes what it should, tried once.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
+def attends_short(device: torch.device, size: int) -> bool:
+    """Whether [`attend_short`] runs there for heads of this size and computes what it should, tried once."""
+    return size <= WIDEST and _attends_short(device, size)
 
-    Triton compiles it when it first runs, for which it needs a C compiler and Python's header files.
-    """
-    if _flash_size(device) == 0:
-        return False
+
+@lru_cache
+def _attends_short(device: torch.device, size: int) -> bool:
     try:
         from .short_texts import error_of_attention
 
-        error = error_of_attention(device)
-    except Exception as problem:  # whatever a compiler raises
+        error = error_of_attention(device, size)
+    except Exception as problem:  # whatever a compiler raises: it needs another one, for C, and Python's header files
         logger.info("Attention of short texts by FlashAttention: Triton, %s: %s", type(problem).__name__, problem)
         return False
     if error > SHORT_TOLERANCE:

@@ -37,8 +37,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         task_patience: Take a task out of the loss after so many evaluations without a better primary metric, and give
             its head the weights of its best evaluation.
         performance: `exact` computes as fast as float32 allows on this machine, which is measured, and draws the masks
-            of dropout as fast as may be; `auto` in bfloat16 too where that is faster (and TF32 on CUDA); `off` as torch
-            does by default. See [`choose`].
+            of dropout as fast as may be; `auto` in bfloat16 too where that is faster (and TF32 on CUDA), and compiles
+            long runs on a GPU; `off` as torch does by default. See [`choose`] and [`Compilation`].
         packing: Whether the encoder reads batches without their padding, which computes the same: `auto` where it can,
             `on` or else an error, `off`.
         max_tokens_per_batch: Tokens of a micro-batch, at most, in place of `per_device_train_batch_size`, which is then
@@ -72,7 +72,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Stop a task after so many evaluations without an improvement of its own."}
     )
     performance: str = field(
-        default="exact", metadata={"help": "exact: as fast as float32 allows; auto: bf16 too where it pays; off."}
+        default="exact",
+        metadata={"help": "exact: as fast as float32 allows; auto: bf16 and compiling too where they pay; off."},
     )
     packing: str = field(
         default="auto", metadata={"help": "Whether batches are read without padding: auto, on or off."}

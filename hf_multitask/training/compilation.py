@@ -9,14 +9,15 @@ from typing import Any
 from transformers import TrainerCallback
 
 from ..modeling.packing import PACKED_ATTENTION
+from ..modeling.segments import WIDEST, attends_short
 from .arguments import MultiTaskTrainingArguments
 from .compiled import compiled_layers, layers_of
-from .graphed import graphed
+from .graphed import graphed, head_size
 
 logger = logging.getLogger(__name__)
 
 WARM, STEPS = 4, 12
-"""The steps between whose ends time is taken: the first ones make what is made at first use."""
+"""Time is taken from the steps behind the first number up to the second: what is made at first use is made before."""
 
 LEAST = 240.0
 """Seconds that the rest of a run must take. Compiling took 30 s, with an encoder of twelve layers on an H200, and saved
@@ -48,48 +49,50 @@ class Compilation(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count the steps of this run from here."""
-        self._first = state.global_step
+        self._first, self._seconds = state.global_step, 0.0
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the time: what lies between steps, as evaluation, is not what compiling is for."""
+        self._begin = self._clock()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the time of some steps, and do what it is for where it pays."""
         done = state.global_step - self._first
-        if done == WARM:
-            self._begin = self._clock()
-        if done != STEPS:
+        if WARM < done <= STEPS:
+            self._seconds += self._clock() - self._begin
+        if done != STEPS or self._args.performance != "auto" or self._args.device.type != "cuda":
             return
-        seconds = (self._clock() - self._begin) / (STEPS - WARM) * (state.max_steps - state.global_step)
-        if seconds < LEAST or why_not_compiled(self._model, self._args):
+        seconds = self._seconds / (STEPS - WARM) * (state.max_steps - state.global_step)
+        if seconds < LEAST:
             return
-        logger.info(
-            "performance: auto, layers compiled and the encoder's passes recorded from step %d on: the rest of the run "
-            "would take %.0f s, and it pays from %.0f s on",
-            state.global_step,
-            seconds,
-            LEAST,
-        )
+        told = f"the steps that are left would take {seconds:.0f} s, and it pays from {LEAST:.0f} s on"
+        if reason := why_not_compiled(self._model, self._args):
+            logger.info("performance: auto, layers are not compiled, though %s: %s", told, reason)
+            return
+        logger.info("performance: auto, layers are compiled and the encoder's passes recorded from now on: %s", told)
         self._stack.enter_context(compiled_layers(self._model.backbone))
         self._stack.enter_context(graphed(self._model))
 
 
 def why_not_compiled(model: Any, args: MultiTaskTrainingArguments) -> str:
     """Why a run is not compiled, however long it takes, in words; nothing where it is."""
-    if args.performance != "auto":
-        return "performance is not auto"
-    if args.device.type != "cuda":
-        return f"it is slower on {args.device.type}"
-    if model.config.text_config._attn_implementation != PACKED_ATTENTION or not args.bf16:
+    text_config = model.config.text_config
+    if text_config._attn_implementation != PACKED_ATTENTION or not args.bf16:
         return "batches are not packed, or not in bfloat16"
     if not args.is_alone:
         return "there are several processes, or the model is sharded"
+    if args.balancing == "famo":
+        return "the balancing reads a batch a second time, with the same dropout"
     layers = layers_of(model.backbone)
     if args.conflict_by_depth or any(layer.gradient_checkpointing for layer in layers):
         return "layers run a second time, or show their gradients"
-    if not layers or any(_has_hooks(module) for module in model.backbone.modules()):
+    if not layers or any(map(_has_hooks, model.backbone.modules())):
         return "the encoder has other layers, or somebody's hooks"
+    if not attends_short(args.device, min(WIDEST, head_size(text_config))):
+        return "Triton, by which it is compiled, does not work here"
     return ""
 
 
 def _has_hooks(module: Any) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return any(hooks) or any(p._backward_hooks for p in module.parameters(recurse=False))

@@ -1,13 +1,53 @@
 """The layers of an encoder, compiled one by one for as long as a model trains."""
 
+import logging
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch._dynamo.exc import TorchDynamoException
 from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .own_forward import OwnForward
+
+logger = logging.getLogger(__name__)
+
+
+class CompiledForward(OwnForward):
+    """What a layer computes, compiled where it learns.
+
+    Without gradients, as in evaluation, it runs as it is: that would be other code to compile. So it does where it
+    cannot be compiled, which is said in the log.
+
+    Args:
+        layer: The layer.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__(layer)
+        self._compiled: Any = torch.compile(self._plain, dynamic=True)
+        self._has_run = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As the layer's `forward`."""
+        if self._compiled is None or not self._module.training or not torch.is_grad_enabled():
+            return self._plain(*args, **kwargs)
+        if self._has_run:
+            return self._compiled(*args, **kwargs)
+        try:
+            with warnings.catch_warnings():
+                # torch._dynamo looks at all of what a layer is given, and torch warns of what it looks at.
+                warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf Tensor")
+                found = self._compiled(*args, **kwargs)
+        except TorchDynamoException as error:
+            logger.warning("A layer cannot be compiled, so it runs as it is: %s", error)
+            self._compiled = None
+            return self._plain(*args, **kwargs)
+        self._has_run = True
+        return found
 
 
 @contextmanager
@@ -16,7 +56,7 @@ def compiled_layers(model: nn.Module, wanted: bool = True) -> Iterator[None]:
 
     For a model on a GPU whose batches are packed. One layer is compiled, for any number of tokens, and all others of
     its kind use the same code: `torch.compile` of the whole model would take a multiple of that time, and again for
-    batches of another make. Without gradients, as in evaluation, layers run as they are: that is other code to compile.
+    batches of another make.
 
     Args:
         model: Has layers of transformers' `GradientCheckpointingLayer`.
@@ -31,32 +71,13 @@ def compiled_layers(model: nn.Module, wanted: bool = True) -> Iterator[None]:
             f"A model to compile must have layers of {GradientCheckpointingLayer.__name__}, found none in "
             f"{type(model).__name__}. Leave compiled_layers out."
         )
-    before = [vars(layer).get("forward") for layer in layers]
-    for layer in layers:
-        layer.forward = _compiled_in_training(layer, layer.forward)
-    try:
-        with warnings.catch_warnings():
-            # torch._dynamo looks at what a layer is given, and torch warns of what it looks at.
-            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf Tensor")
-            yield
-    finally:
-        for layer, forward in zip(layers, before, strict=True):
-            if forward is None:
-                del layer.forward
-            else:
-                layer.forward = forward
+    with ExitStack() as stack:
+        for layer in layers:
+            if not isinstance(layer.forward, CompiledForward):
+                stack.enter_context(CompiledForward(layer).in_place())
+        yield
 
 
 def layers_of(model: nn.Module) -> list[nn.Module]:
     """The layers that can be compiled."""
     return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
-
-
-def _compiled_in_training(layer: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    compiled = torch.compile(forward, dynamic=True)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        learns = layer.training and torch.is_grad_enabled()
-        return (compiled if learns else forward)(*args, **kwargs)
-
-    return call

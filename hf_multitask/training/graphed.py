@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..modeling.packing import Packing
-from .recording import Recording, Replayed, Turn
+from .own_forward import OwnForward
+from .recording import Recording, RecordingError, Replayed, Turn
 
 logger = logging.getLogger(__name__)
 
 MOST = 12
-"""Recordings that are kept: each has the memory of its hidden states, all together that of one pass."""
+"""Recordings that are kept: each has the memory of its hidden states and their gradients, all together that of one pass
+and one more set of gradients."""
 
 KNOWN = {"input_ids", "token_type_ids", "position_ids", "attention_mask", "packing", "return_dict", "use_cache"}
 """What a pass may be given so that it is replayed."""
@@ -32,7 +34,6 @@ class Size(NamedTuple):
         longest: At least the tokens of the longest.
         dtype: In which autocast computes.
         names: Of the inputs.
-        learning: Which parameters learn, and where they lie.
     """
 
     tokens: int
@@ -40,14 +41,13 @@ class Size(NamedTuple):
     longest: int
     dtype: torch.dtype
     names: tuple[str, ...]
-    learning: tuple[int, ...]
 
 
-class GraphedBackbone:
+class GraphedBackbone(OwnForward):
     """The pass of a backbone: recorded when a size comes for the second time, and replayed from then on.
 
     Where a pass cannot be replayed it is made as before: without gradients, with padding, in float32, or while the way
-    back from another is outstanding.
+    back from another is outstanding. When other parameters learn, or lie elsewhere, all is recorded anew.
 
     Args:
         backbone: The encoder.
@@ -55,32 +55,42 @@ class GraphedBackbone:
     """
 
     def __init__(self, backbone: Any, record: Callable[..., Recording] = Recording) -> None:
-        self._backbone, self._record = backbone, record
-        self._forward = backbone.forward
+        super().__init__(backbone)
+        self._record = record
         self._recordings: dict[Size, Recording | None] = {}
         self._gradients: list[Tensor] = []
+        self._places: list[int] = []
         self._pool: Any = None
         self._is_able = True
         self._turn: Callable[[], Turn | None] = lambda: None
 
     def __call__(self, *args: Any, **inputs: Any) -> Any:
         """As the backbone's `forward`."""
-        learning = [p for p in self._backbone.parameters() if p.requires_grad]
-        if args or not learning or not self._is_replayable(inputs):
-            return self._forward(*args, **inputs)
+        if args or not self._is_able or not self._is_replayable(inputs):
+            return self._plain(*args, **inputs)
+        learning = [p for p in self._module.parameters() if p.requires_grad]
+        places = [parameter.data_ptr() for parameter in learning]
+        if places != self._places:
+            self._recordings.clear()
+            self._places, self._gradients = places, []
         tokens = {name: value for name, value in inputs.items() if name.endswith("_ids")}
-        size = size_of(inputs["packing"], tokens, learning)
-        if size not in self._recordings:
-            self._recordings[size] = None
-            return self._forward(**inputs)
-        recording = self._recordings[size] or self._recorded(size, inputs, tokens, learning)
-        if recording is None:
-            return self._forward(**inputs)
+        size = size_of(inputs["packing"], tokens)
+        recording = self._recordings.get(size)
+        if recording is None and size in self._recordings:
+            recording = self._recorded(size, inputs, tokens, learning)
+        if recording is None or not learning:
+            self._recordings.setdefault(size, None)
+            return self._started(size, inputs)
         fill(recording.inputs, inputs["packing"], tokens, size)
         turn = Turn()
         self._turn = weakref.ref(turn)
         hidden_TD = Replayed.apply(recording, turn, *learning)
         return BaseModelOutput(last_hidden_state=hidden_TD[:, : inputs["position_ids"].shape[1]])
+
+    def _started(self, size: Size, inputs: Mapping[str, Any]) -> Any:
+        """The pass, kernel by kernel, as one that is recorded: compiled code depends on how autocast is set."""
+        with torch.autocast(inputs["packing"].positions.device.type, size.dtype, cache_enabled=False):
+            return self._plain(**inputs)
 
     @property
     def count(self) -> int:
@@ -90,25 +100,28 @@ class GraphedBackbone:
     def _is_replayable(self, inputs: Mapping[str, Any]) -> bool:
         packing: Packing | None = inputs.get("packing")
         turn = self._turn()
-        if packing is None or not self._backbone.training or not torch.is_grad_enabled():
+        if packing is None or not self._module.training or not torch.is_grad_enabled():
             return False
         if not set(inputs) <= KNOWN or not (turn is None or turn.is_over):
             return False
-        config, kind = self._backbone.config, packing.positions.device.type
-        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        kind = packing.positions.device.type
         can_repeat = getattr(packing.texts, "needs_starts_alone", None)  # the layout of a CPU is always another
         if can_repeat is None or not torch.is_autocast_enabled(kind):
             return False
-        return bool(can_repeat(torch.get_autocast_dtype(kind), head))
+        return bool(can_repeat(torch.get_autocast_dtype(kind), head_size(self._module.config)))
 
     def _recorded(
         self, size: Size, inputs: Mapping[str, Any], tokens: Mapping[str, Tensor], learning: list[Tensor]
     ) -> Recording | None:
-        if self.count >= MOST or not self._is_able:
+        if self.count >= MOST or not learning:
             return None
-        if not self._gradients or [g.shape for g in self._gradients] != [p.shape for p in learning]:
+        if not self._gradients:
+            if not has_room(learning[0].device):
+                self._is_able = False
+                logger.info("The encoder's passes are not recorded: that needs as much memory again as training does")
+                return None
             self._gradients = [torch.empty_like(parameter) for parameter in learning]
-            self._pool = self._pool or torch.cuda.graph_pool_handle()
+            self._pool = torch.cuda.graph_pool_handle()
         packing: Any = inputs["packing"]
         device = packing.positions.device
         static = {
@@ -121,15 +134,13 @@ class GraphedBackbone:
 
         def run(given: Mapping[str, Tensor]) -> Tensor:
             ids = {name: given[name] for name in tokens}
-            with torch.autocast(device.type, size.dtype, cache_enabled=False):
-                encoded = self._forward(**{**inputs, **ids, "packing": alike})
-            hidden_TD: Tensor = encoded.last_hidden_state
+            hidden_TD: Tensor = self._started(size, {**inputs, **ids, "packing": alike}).last_hidden_state
             return hidden_TD
 
         begin = time.perf_counter()
         try:
             made = self._record(run, static, learning, self._gradients, self._pool)
-        except RuntimeError as error:  # also where memory does not suffice
+        except RecordingError as error:
             self._is_able = False
             logger.warning("The encoder's passes cannot be recorded, so each is started kernel by kernel: %s", error)
             return None
@@ -139,7 +150,20 @@ class GraphedBackbone:
         return made
 
 
-def size_of(packing: Packing, tokens: Mapping[str, Tensor], learning: list[Tensor]) -> Size:
+def head_size(text_config: Any) -> int:
+    """The size of an attention head."""
+    size: int = getattr(text_config, "head_dim", None) or text_config.hidden_size // text_config.num_attention_heads
+    return size
+
+
+def has_room(device: torch.device) -> bool:
+    """Whether a device has twice the memory that was needed there so far."""
+    if device.type != "cuda":
+        return True
+    return 2 * torch.cuda.max_memory_allocated(device) < torch.cuda.get_device_properties(device).total_memory
+
+
+def size_of(packing: Packing, tokens: Mapping[str, Tensor]) -> Size:
     """The size of a batch: of more tokens than it has, and up to four times the texts, so that there are few.
 
     Tokens are rounded up to a multiple of 512, which a GPU computes as soon as fewer, or by up to an eighth. A text
@@ -148,7 +172,6 @@ def size_of(packing: Packing, tokens: Mapping[str, Tensor], learning: list[Tenso
     Args:
         packing: Of the batch, as a GPU likes it.
         tokens: What each token is, (1, T).
-        learning: The parameters that learn.
     """
     segments: Any = packing.texts
     real = len(packing.positions)
@@ -158,8 +181,7 @@ def size_of(packing: Packing, tokens: Mapping[str, Tensor], learning: list[Tenso
     texts = len(segments.starts) - 1 + fillers
     most = 4 ** -(-(texts - 1).bit_length() // 2)
     dtype = torch.get_autocast_dtype(packing.positions.device.type)
-    places = tuple(parameter.data_ptr() for parameter in learning)
-    return Size(rounded, most, segments.longest, dtype, tuple(sorted(tokens)), places)
+    return Size(rounded, most, segments.longest, dtype, tuple(sorted(tokens)))
 
 
 def fill(static: Mapping[str, Tensor], packing: Packing, tokens: Mapping[str, Tensor], size: Size) -> None:
@@ -179,16 +201,14 @@ def fill(static: Mapping[str, Tensor], packing: Packing, tokens: Mapping[str, Te
 def graphed(model: Any, wanted: bool = True) -> Iterator[None]:
     """Replay the passes of the model's encoder in training, where they can be; afterwards it is as it was.
 
+    A loop of one's own lets go of the loss of a step before the next: what autograd knows of it is in the way.
+
     Args:
         model: Has a `backbone`, on one GPU and in no wrapper, and without gradient checkpointing.
         wanted: Whether to do it at all.
     """
-    if not wanted:
+    if not wanted or isinstance(model.backbone.forward, GraphedBackbone):
         yield
         return
-    backbone: nn.Module = model.backbone
-    backbone.forward = GraphedBackbone(backbone)
-    try:
+    with GraphedBackbone(model.backbone).in_place():
         yield
-    finally:
-        del backbone.forward

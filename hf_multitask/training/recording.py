@@ -3,6 +3,7 @@
 Letters of the shapes: T tokens, D hidden size.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-WARM_UP = 2
-"""Passes before the recorded one, in which what is made at first use is made: compiled code, workspaces."""
+
+class RecordingError(RuntimeError):
+    """A pass cannot be recorded, and nothing has changed by the attempt."""
 
 
 class Recording:
@@ -27,6 +29,10 @@ class Recording:
         parameters: Whose gradients are wanted.
         gradients: As the parameters; where every replay leaves their gradients.
         pool: Of memory, shared by recordings of which one at a time is between its pass and its way back.
+
+    Raises:
+        RecordingError: The pass fails, or makes the host wait for the GPU.
+        RuntimeError: It could not be recorded all the same.
     """
 
     def __init__(
@@ -40,30 +46,49 @@ class Recording:
         self.inputs, self._parameters, self._gradients = inputs, parameters, gradients
         device = parameters[0].device
         random_state = torch.cuda.get_rng_state(device)
-        self._warm_up(run)
+        try:
+            self._warm_up(run)
+            self._capture(run, pool)
+        finally:
+            torch.cuda.set_rng_state(random_state, device)  # a run draws the same with a recording made earlier
+
+    def _warm_up(self, run: Callable[[Mapping[str, Tensor]], Tensor]) -> None:
+        """On a stream of its own, as torch's notes ask for; the last time, waiting for the GPU is an error."""
+        before = torch.cuda.get_sync_debug_mode()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        try:
+            with torch.cuda.stream(stream), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Synchronization debug mode")
+                for is_last in (False, True):
+                    torch.cuda.set_sync_debug_mode("error" if is_last else before)
+                    output = run(self.inputs)
+                    torch.autograd.grad(output, self._parameters, torch.zeros_like(output), allow_unused=True)
+        except RuntimeError as error:
+            raise RecordingError(str(error)) from error
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+        torch.cuda.current_stream().wait_stream(stream)
+
+    def _capture(self, run: Callable[[Mapping[str, Tensor]], Tensor], pool: Any) -> None:
         self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         # Other threads may go on, such as that of a data loader which pins memory.
         how: Any = {"pool": pool, "capture_error_mode": "thread_local"}
-        with torch.cuda.graph(self._forward, **how):
-            output_TD = run(inputs)
-        self._output_gradient = torch.zeros_like(output_TD)
-        with torch.cuda.graph(self._backward, **how):
-            found = torch.autograd.grad(output_TD, parameters, self._output_gradient, allow_unused=True)
-            self._is_used = [gradient is not None for gradient in found]
-            pairs = [(kept, new) for kept, new in zip(gradients, found, strict=True) if new is not None]
-            torch._foreach_copy_([kept for kept, _ in pairs], [new for _, new in pairs])
+        try:
+            with torch.cuda.graph(self._forward, **how):
+                output_TD = run(self.inputs)
+            self._output_gradient = torch.zeros_like(output_TD)
+            with torch.cuda.graph(self._backward, **how):
+                found = torch.autograd.grad(output_TD, self._parameters, self._output_gradient, allow_unused=True)
+                self._is_used = [gradient is not None for gradient in found]
+                pairs = [(kept, new) for kept, new in zip(self._gradients, found, strict=True) if new is not None]
+                torch._foreach_copy_([kept for kept, _ in pairs], [new for _, new in pairs])
+        except RuntimeError as error:  # which leaves torch's generators and streams as they are in a capture
+            raise RuntimeError(
+                f"The encoder's pass must be such that a CUDA graph can be made of it, found: {error}. Pass "
+                "performance='exact', which makes none."
+            ) from error
         self._output = output_TD.detach()
-        torch.cuda.set_rng_state(random_state, device)  # a run draws the same with a recording made earlier
-
-    def _warm_up(self, run: Callable[[Mapping[str, Tensor]], Tensor]) -> None:
-        """On a stream of its own, as torch's notes ask for."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                output = run(self.inputs)
-                torch.autograd.grad(output, self._parameters, torch.zeros_like(output), allow_unused=True)
-        torch.cuda.current_stream().wait_stream(stream)
 
     def replay(self) -> Tensor:
         """The hidden states, (1, T, D), which the next replay of any recording overwrites."""

@@ -1,0 +1,45 @@
+"""A `forward` that stands in place of a module's own for a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any
+
+from torch import nn
+
+
+class OwnForward:
+    """Called in place of a module's `forward`.
+
+    A copy of the module, made meanwhile, has the `forward` of its class again: it computes with its own weights.
+
+    Args:
+        module: The module.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self._module: Any = module
+        self._plain: Any = module.forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As the module's `forward`."""
+        raise NotImplementedError
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """The method of the copied module, which is in the midst of being copied."""
+        copied = memo[id(self._module)]
+        return MethodType(type(copied).forward, copied)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Stand there; then put back what stood there before."""
+        module: nn.Module = self._module
+        before = vars(module).get("forward")
+        module.forward = self
+        try:
+            yield
+        finally:
+            if before is None:
+                del module.forward
+            else:
+                module.forward = before
