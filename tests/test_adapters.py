@@ -84,7 +84,8 @@ def test_a_model_without_heads_can_be_adapted():
 
 
 def test_adapters_have_the_learning_rate_of_their_layer():
-    groups = layerwise_parameter_groups(adapted(), learning_rate=1e-3, head_learning_rate=1e-2, layer_decay=0.5)
+    how = {"learning_rate": 1e-3, "head_learning_rate": 1e-2, "layer_decay": 0.5, "weight_decay": 0.1}
+    groups = layerwise_parameter_groups(adapted(), **how)
     assert {group["name"]: group["lr"] for group in groups} == {"layers.1": 1e-3, "layers.0": 5e-4, "heads": 1e-2}
     counts = {group["name"]: sum(p.numel() for p in group["params"]) for group in groups if group["weight_decay"] == 0}
     assert counts["heads"] == 5  # the biases

@@ -24,6 +24,11 @@ def test_a_group_is_halved_into_decayed_matrices_and_spared_norms_and_biases():
         assert {parameter.ndim > 1 for parameter in group["params"]} == {group["weight_decay"] == 0.1}
 
 
+def test_groups_that_would_be_the_same_but_for_decay_are_one_without_it():
+    names = [group["name"] for group in layerwise_parameter_groups(tiny_bert())]
+    assert names == ["layers.1", "layers.0", "embeddings", "heads"]
+
+
 def test_without_weight_decay_the_rates_are_the_same():
     plain = {group["name"]: group["lr"] for group in layerwise_parameter_groups(tiny_bert())}
     decayed = {group["name"]: group["lr"] for group in layerwise_parameter_groups(tiny_bert(), weight_decay=0.1)}

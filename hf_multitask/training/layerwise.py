@@ -68,8 +68,8 @@ def layerwise_parameter_groups(
 
     with L encoder layers numbered from 0 at the bottom (Howard and Ruder 2018, "discriminative fine-tuning"; the
     geometric decay is that of ELECTRA's fine-tuning). Each group is a dict with the keys `name`, `params`, `lr` and
-    `weight_decay`. A group's norms and biases form a second dict of the same name, without weight decay. The last
-    layer comes first, because `Trainer` logs the first group's rate as the learning rate.
+    `weight_decay`. Where there is weight decay, a group's norms and biases form a second dict of the same name without
+    it: an optimizer starts a kernel or more for each dict. The last layer comes first, because `Trainer` logs the first group's rate as the learning rate.
 
     Args:
         model: A model with a child called `backbone`, wrapped or not.
@@ -90,8 +90,8 @@ def layerwise_parameter_groups(
     groups: list[dict[str, Any]] = []
     for name, parameters in named_groups(model).items():
         trainable = [parameter for parameter in parameters if parameter.requires_grad]
-        spared = [p for p in trainable if name == "loss" or id(p) in undecayed]
-        decayed = [p for p in trainable if name != "loss" and id(p) not in undecayed]
+        spared = [p for p in trainable if not weight_decay or name == "loss" or id(p) in undecayed]
+        decayed = [p for p in trainable if weight_decay and name != "loss" and id(p) not in undecayed]
         for params, decay in ((decayed, weight_decay), (spared, 0.0)):
             if params:
                 rate = rates.get(name, head_learning_rate)
