@@ -3,18 +3,21 @@
 import copy
 import functools
 import os
+import pickle
 from types import SimpleNamespace
 
 import pytest
 import torch
 from architectures import tiny_model, token_ids
 from test_trainer import rows, trainer
+from torch._dynamo.exc import InternalTorchDynamoError
 
 from hf_multitask.modeling import segments
 from hf_multitask.modeling.packing import LAYOUTS, PACKED_ATTENTION
 from hf_multitask.training import compilation
 from hf_multitask.training.compilation import LEAST, STEPS, WARM, Compilation, why_not_compiled
 from hf_multitask.training.compiled import compiled_layers
+from hf_multitask.training.graphed import graphed
 
 LABELS = {"topic": torch.tensor([0, 1, 2]), "tone": torch.tensor([0, 1, -100])}
 
@@ -194,7 +197,8 @@ def test_the_trainer_lets_itself_be_compiled(tmp_path, tokenizer, monkeypatch):
     seen = []
     monkeypatch.setattr(compilation, "why_not_compiled", lambda model, args: seen.append(model) or "a test")
     made = trainer(tmp_path, tokenizer, data=rows(48), performance="auto")
-    made._compilation._args = arguments()
+    made._compilation = Compilation(made.model, arguments(), clock=lambda: 0.0)
+    made.add_callback(made._compilation)
     made.train()
     assert seen == [made.model]
 
@@ -213,7 +217,7 @@ def test_a_layer_that_cannot_be_compiled_runs_as_it_is(model, monkeypatch, caplo
             torch.testing.assert_close(found, loss)
             torch.testing.assert_close(found_gradient, gradient)
     told = [record for record in caplog.records if record.name.startswith("hf_multitask")]
-    assert len(told) == 3  # layers, each once
+    assert len(told) == 1  # for three layers of a kind
     assert "no C compiler found" in caplog.text
 
 
@@ -226,6 +230,37 @@ def test_a_copy_made_meanwhile_computes_with_its_own_weights(model, monkeypatch)
             model.backbone.encoder.layer[0].output.dense.weight.zero_()
         assert torch.equal(losses(copied)[0], before)
         assert not torch.equal(losses(model)[0], before)
+
+
+def test_a_model_can_be_pickled_meanwhile(model, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda forward, dynamic: forward)
+    with compiled_layers(model), graphed(model):
+        read = pickle.loads(pickle.dumps(model))
+    layer = read.backbone.encoder.layer[0]
+    assert layer.forward.__self__ is layer
+    assert torch.equal(losses(read)[0], losses(model)[0])
+
+
+def test_a_compilation_that_fails_later_is_told_too(model, monkeypatch, caplog):
+    """Texts of other lengths, or other parameters that learn, are other code."""
+    calls = []
+
+    def compiled(forward, dynamic):
+        def call(*args, **kwargs):
+            calls.append(1)
+            if len(calls) > 4:
+                raise InternalTorchDynamoError("no")
+            return forward(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    with compiled_layers(model):
+        expected, _ = losses(model)
+        for _ in range(2):
+            assert torch.equal(losses(model)[0], expected)
+    assert len(calls) == 5
+    assert "BertLayer cannot be compiled" in caplog.text
 
 
 def test_layers_are_compiled_once_and_what_stood_there_stands_there_again(model, monkeypatch):

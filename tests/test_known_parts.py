@@ -74,6 +74,12 @@ def test_a_copy_made_meanwhile_has_parts_of_its_own(model):
         assert not {id(p) for p in copied.parameters()} & {id(p) for p in model.parameters()}
 
 
+def test_a_copy_leaves_out_what_torch_leaves_out(model):
+    """A compiled call is bound to the original."""
+    model._compiled_call_impl = print
+    assert copy.deepcopy(model)._compiled_call_impl is None
+
+
 def test_parts_are_looked_for_again_afterwards_also_after_an_error(model):
     with pytest.raises(KeyError), model.with_known_parts():
         raise KeyError

@@ -34,7 +34,9 @@ class KnownParts(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy gets: it looks for its parts by itself, also when nobody tells it that they may change again."""
-        return {name: value for name, value in self.__dict__.items() if name != "_parts"}
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call, unused-ignore]
+        state.pop("_parts", None)
+        return state
 
     def train(self, mode: bool = True) -> Any:
         """As [`torch.nn.Module.train`]."""

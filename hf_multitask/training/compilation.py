@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 from ..modeling.packing import PACKED_ATTENTION
@@ -32,13 +33,12 @@ class Compilation(TrainerCallback):
     Args:
         model: The model that is trained, in no wrapper.
         args: Of the run.
-        clock: Tells the time in seconds.
+        clock: Tells the time in seconds, when the GPU has done all it was told.
     """
 
-    def __init__(
-        self, model: Any, args: MultiTaskTrainingArguments, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
-        self._model, self._args, self._clock = model, args, clock
+    def __init__(self, model: Any, args: MultiTaskTrainingArguments, clock: Callable[[], float] | None = None) -> None:
+        self._model, self._args, self._clock = model, args, clock or _time_on_gpu
+        self._is_wanted = args.performance == "auto" and args.device.type == "cuda"
         self._stack = ExitStack()
 
     @contextmanager
@@ -53,14 +53,16 @@ class Compilation(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the time: what lies between steps, as evaluation, is not what compiling is for."""
-        self._begin = self._clock()
+        if self._is_wanted and WARM <= state.global_step - self._first < STEPS:
+            self._begin = self._clock()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the time of some steps, and do what it is for where it pays."""
         done = state.global_step - self._first
-        if WARM < done <= STEPS:
-            self._seconds += self._clock() - self._begin
-        if done != STEPS or self._args.performance != "auto" or self._args.device.type != "cuda":
+        if not self._is_wanted or not WARM < done <= STEPS:
+            return
+        self._seconds += self._clock() - self._begin
+        if done < STEPS:
             return
         seconds = self._seconds / (STEPS - WARM) * (state.max_steps - state.global_step)
         if seconds < LEAST:
@@ -72,6 +74,11 @@ class Compilation(TrainerCallback):
         logger.info("performance: auto, layers are compiled and the encoder's passes recorded from now on: %s", told)
         self._stack.enter_context(compiled_layers(self._model.backbone))
         self._stack.enter_context(graphed(self._model))
+
+
+def _time_on_gpu() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def why_not_compiled(model: Any, args: MultiTaskTrainingArguments) -> str:

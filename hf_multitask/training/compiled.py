@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -19,35 +19,41 @@ logger = logging.getLogger(__name__)
 class CompiledForward(OwnForward):
     """What a layer computes, compiled where it learns.
 
-    Without gradients, as in evaluation, it runs as it is: that would be other code to compile. So it does where it
-    cannot be compiled, which is said in the log.
+    Without gradients, as in evaluation, it runs as it is: that would be other code to compile. So does a kind of layer
+    that cannot be compiled, which is said in the log.
 
     Args:
         layer: The layer.
+        failed: Kinds of layers that could not be compiled, to which its own may be added.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, failed: set[type]) -> None:
         super().__init__(layer)
         self._compiled: Any = torch.compile(self._plain, dynamic=True)
+        self._failed, self._kind = failed, type(layer)
         self._has_run = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As the layer's `forward`."""
-        if self._compiled is None or not self._module.training or not torch.is_grad_enabled():
+        if self._kind in self._failed or not self._module.training or not torch.is_grad_enabled():
             return self._plain(*args, **kwargs)
-        if self._has_run:
-            return self._compiled(*args, **kwargs)
         try:
-            with warnings.catch_warnings():
-                # torch._dynamo looks at all of what a layer is given, and torch warns of what it looks at.
-                warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf Tensor")
+            with nullcontext() if self._has_run else _unwarned():
                 found = self._compiled(*args, **kwargs)
         except TorchDynamoException as error:
-            logger.warning("A layer cannot be compiled, so it runs as it is: %s", error)
-            self._compiled = None
+            logger.warning("%s cannot be compiled, so it runs as it is: %s", self._kind.__name__, error)
+            self._failed.add(self._kind)
             return self._plain(*args, **kwargs)
         self._has_run = True
         return found
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Without what torch warns of when torch._dynamo looks at all of what a layer is given."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf Tensor")
+        yield
 
 
 @contextmanager
@@ -71,10 +77,11 @@ def compiled_layers(model: nn.Module, wanted: bool = True) -> Iterator[None]:
             f"A model to compile must have layers of {GradientCheckpointingLayer.__name__}, found none in "
             f"{type(model).__name__}. Leave compiled_layers out."
         )
+    failed: set[type] = set()
     with ExitStack() as stack:
         for layer in layers:
             if not isinstance(layer.forward, CompiledForward):
-                stack.enter_context(CompiledForward(layer).in_place())
+                stack.enter_context(CompiledForward(layer, failed).in_place())
         yield
 
 

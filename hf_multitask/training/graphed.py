@@ -66,8 +66,10 @@ class GraphedBackbone(OwnForward):
 
     def __call__(self, *args: Any, **inputs: Any) -> Any:
         """As the backbone's `forward`."""
-        if args or not self._is_able or not self._is_replayable(inputs):
+        if args or not self._is_replayable(inputs):
             return self._plain(*args, **inputs)
+        if not self._is_able:
+            return self._started(inputs)
         learning = [p for p in self._module.parameters() if p.requires_grad]
         places = [parameter.data_ptr() for parameter in learning]
         if places != self._places:
@@ -80,16 +82,17 @@ class GraphedBackbone(OwnForward):
             recording = self._recorded(size, inputs, tokens, learning)
         if recording is None or not learning:
             self._recordings.setdefault(size, None)
-            return self._started(size, inputs)
+            return self._started(inputs)
         fill(recording.inputs, inputs["packing"], tokens, size)
         turn = Turn()
         self._turn = weakref.ref(turn)
         hidden_TD = Replayed.apply(recording, turn, *learning)
         return BaseModelOutput(last_hidden_state=hidden_TD[:, : inputs["position_ids"].shape[1]])
 
-    def _started(self, size: Size, inputs: Mapping[str, Any]) -> Any:
+    def _started(self, inputs: Mapping[str, Any]) -> Any:
         """The pass, kernel by kernel, as one that is recorded: compiled code depends on how autocast is set."""
-        with torch.autocast(inputs["packing"].positions.device.type, size.dtype, cache_enabled=False):
+        kind = inputs["packing"].positions.device.type
+        with torch.autocast(kind, torch.get_autocast_dtype(kind), cache_enabled=False):
             return self._plain(**inputs)
 
     @property
@@ -115,11 +118,11 @@ class GraphedBackbone(OwnForward):
     ) -> Recording | None:
         if self.count >= MOST or not learning:
             return None
+        if self._pool is None and not has_room(learning[0].device):
+            self._is_able = False
+            logger.info("The encoder's passes are not recorded: that needs as much memory again as training does")
+            return None
         if not self._gradients:
-            if not has_room(learning[0].device):
-                self._is_able = False
-                logger.info("The encoder's passes are not recorded: that needs as much memory again as training does")
-                return None
             self._gradients = [torch.empty_like(parameter) for parameter in learning]
             self._pool = torch.cuda.graph_pool_handle()
         packing: Any = inputs["packing"]
@@ -134,7 +137,7 @@ class GraphedBackbone(OwnForward):
 
         def run(given: Mapping[str, Tensor]) -> Tensor:
             ids = {name: given[name] for name in tokens}
-            hidden_TD: Tensor = self._started(size, {**inputs, **ids, "packing": alike}).last_hidden_state
+            hidden_TD: Tensor = self._started({**inputs, **ids, "packing": alike}).last_hidden_state
             return hidden_TD
 
         begin = time.perf_counter()
@@ -142,6 +145,7 @@ class GraphedBackbone(OwnForward):
             made = self._record(run, static, learning, self._gradients, self._pool)
         except RecordingError as error:
             self._is_able = False
+            self._recordings, self._gradients, self._pool = {}, [], None
             logger.warning("The encoder's passes cannot be recorded, so each is started kernel by kernel: %s", error)
             return None
         self._recordings[size] = made
@@ -157,10 +161,11 @@ def head_size(text_config: Any) -> int:
 
 
 def has_room(device: torch.device) -> bool:
-    """Whether a device has twice the memory that was needed there so far."""
+    """Whether twice the memory that was needed so far on a device is there for this process."""
     if device.type != "cuda":
         return True
-    return 2 * torch.cuda.max_memory_allocated(device) < torch.cuda.get_device_properties(device).total_memory
+    free, _ = torch.cuda.mem_get_info(device)
+    return 2 * torch.cuda.max_memory_allocated(device) < free + torch.cuda.memory_reserved(device)
 
 
 def size_of(packing: Packing, tokens: Mapping[str, Tensor]) -> Size:

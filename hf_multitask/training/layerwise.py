@@ -69,7 +69,8 @@ def layerwise_parameter_groups(
     with L encoder layers numbered from 0 at the bottom (Howard and Ruder 2018, "discriminative fine-tuning"; the
     geometric decay is that of ELECTRA's fine-tuning). Each group is a dict with the keys `name`, `params`, `lr` and
     `weight_decay`. Where there is weight decay, a group's norms and biases form a second dict of the same name without
-    it: an optimizer starts a kernel or more for each dict. The last layer comes first, because `Trainer` logs the first group's rate as the learning rate.
+    it; where there is none they do not, as an optimizer starts a kernel or more for each dict. The last layer comes
+    first, because `Trainer` logs the first group's rate as the learning rate.
 
     Args:
         model: A model with a child called `backbone`, wrapped or not.

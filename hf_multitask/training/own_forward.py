@@ -25,10 +25,9 @@ class OwnForward:
         """As the module's `forward`."""
         raise NotImplementedError
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """The method of the copied module, which is in the midst of being copied."""
-        copied = memo[id(self._module)]
-        return MethodType(type(copied).forward, copied)
+    def __reduce__(self) -> Any:
+        """What `copy` and `pickle` make of it: the method of the copied module, which is in the midst of being made."""
+        return _of_class, (self._module,)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -43,3 +42,7 @@ class OwnForward:
                 del module.forward
             else:
                 module.forward = before
+
+
+def _of_class(module: nn.Module) -> Any:
+    return MethodType(type(module).forward, module)

@@ -31,7 +31,7 @@ class Recording:
         pool: Of memory, shared by recordings of which one at a time is between its pass and its way back.
 
     Raises:
-        RecordingError: The pass fails, or makes the host wait for the GPU.
+        RecordingError: The pass fails, as for want of memory, or makes the host wait for the GPU.
         RuntimeError: It could not be recorded all the same.
     """
 
@@ -68,7 +68,7 @@ class Recording:
             raise RecordingError(str(error)) from error
         finally:
             torch.cuda.set_sync_debug_mode(before)
-        torch.cuda.current_stream().wait_stream(stream)
+            torch.cuda.current_stream().wait_stream(stream)  # what it reads may be freed from now on
 
     def _capture(self, run: Callable[[Mapping[str, Tensor]], Tensor], pool: Any) -> None:
         self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
@@ -83,6 +83,8 @@ class Recording:
                 self._is_used = [gradient is not None for gradient in found]
                 pairs = [(kept, new) for kept, new in zip(self._gradients, found, strict=True) if new is not None]
                 torch._foreach_copy_([kept for kept, _ in pairs], [new for _, new in pairs])
+        except torch.OutOfMemoryError as error:
+            raise RecordingError(str(error)) from error
         except RuntimeError as error:  # which leaves torch's generators and streams as they are in a capture
             raise RuntimeError(
                 f"The encoder's pass must be such that a CUDA graph can be made of it, found: {error}. Pass "
