@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
 from types import ModuleType
 
@@ -35,6 +36,38 @@ def short_texts():
     from hf_multitask.modeling import short_texts
 
     return short_texts
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from hf_multitask.modeling.short_kernels import TILES, attend_tiles, attend_tiles_backward
+
+numbers = {"starts": "*i32", "seed": "*i64", "scaling": "fp32", "dropout": "fp32", "window": "i32", "stride": "i32"}
+chosen = {"H": 64, "IS_CAUSAL": True, "HAS_WINDOW": True, "DROPS": True, "ABOVE": 0, "WIDTH": 64}
+for kernel in (attend_tiles, attend_tiles_backward):
+    for tile, warps in TILES:
+        constants = chosen | {"TILE": tile}
+        types = {name: "constexpr" if name in constants else numbers.get(name, "*bf16") for name in kernel.arg_names}
+        for capability in (80, 90) if tile == 64 else (80,):
+            source = ASTSource(kernel, types, constants)
+            made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
+            print(made.metadata.shared)
+"""
+
+
+@pytest.mark.slow
+def test_kernels_are_compiled_for_gpus_and_need_little_of_them(short_texts, tmp_path):
+    """As Triton does it there, up to what the GPU loads; the least that any of them has is 99 KiB of shared memory."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment |= {"TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shared = [int(line) for line in done.stdout.split()]
+    assert len(shared) == 8
+    assert max(shared) <= 48 * 1024
 
 
 def tokens(size, heads=2, dtype=torch.float32):

@@ -47,6 +47,14 @@ def _factors(seed, dropout, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit  # type: ignore[misc, untyped-decorator, unused-ignore]
+def _places(start, size, stride, H: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Where the values of a text's tile lie, for the head of the program, and which of them there are."""
+    row = tl.arange(0, TILE)[:, None]
+    column = tl.arange(0, WIDTH)[None, :]
+    return (start + row).to(tl.int64) * stride + tl.program_id(1) * H + column, (row < size) & (column < H)
+
+
+@triton.jit  # type: ignore[misc, untyped-decorator, unused-ignore]
 def attend_tiles(  # type: ignore[no-untyped-def]
     query,
     key,
@@ -71,10 +79,7 @@ def attend_tiles(  # type: ignore[no-untyped-def]
     size = tl.load(starts + tl.program_id(0) + 1) - start
     if (size <= ABOVE) | (size > TILE):
         return
-    row = tl.arange(0, TILE)[:, None]
-    column = tl.arange(0, WIDTH)[None, :]
-    is_real = (row < size) & (column < H)
-    at = (start + row).to(tl.int64) * stride + tl.program_id(1) * H + column
+    at, is_real = _places(start, size, stride, H, TILE, WIDTH)
     queries = tl.load(query + at, mask=is_real, other=0.0)
     keys = tl.load(key + at, mask=is_real, other=0.0)
     values = tl.load(value + at, mask=is_real, other=0.0)
@@ -113,10 +118,7 @@ def attend_tiles_backward(  # type: ignore[no-untyped-def]
     size = tl.load(starts + tl.program_id(0) + 1) - start
     if (size <= ABOVE) | (size > TILE):
         return
-    row = tl.arange(0, TILE)[:, None]
-    column = tl.arange(0, WIDTH)[None, :]
-    is_real = (row < size) & (column < H)
-    at = (start + row).to(tl.int64) * stride + tl.program_id(1) * H + column
+    at, is_real = _places(start, size, stride, H, TILE, WIDTH)
     queries = tl.load(query + at, mask=is_real, other=0.0)
     keys = tl.load(key + at, mask=is_real, other=0.0)
     values = tl.load(value + at, mask=is_real, other=0.0)
