@@ -46,27 +46,26 @@ from triton.compiler import ASTSource
 from hf_multitask.modeling.short_kernels import TILES, attend_tiles, attend_tiles_backward
 
 numbers = {"starts": "*i32", "seed": "*i64", "scaling": "fp32", "dropout": "fp32", "window": "i32", "stride": "i32"}
-chosen = {"H": 64, "IS_CAUSAL": True, "HAS_WINDOW": True, "DROPS": True, "ABOVE": 0, "WIDTH": 64}
+tile, warps = TILES[-1]
+constants = {"H": 64, "IS_CAUSAL": True, "HAS_WINDOW": True, "DROPS": True, "ABOVE": 0, "WIDTH": 64, "TILE": tile}
 for kernel in (attend_tiles, attend_tiles_backward):
-    for tile, warps in TILES:
-        constants = chosen | {"TILE": tile}
-        types = {name: "constexpr" if name in constants else numbers.get(name, "*bf16") for name in kernel.arg_names}
-        for capability in (80, 90) if tile == 64 else (80,):
-            source = ASTSource(kernel, types, constants)
-            made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
-            print(made.metadata.shared)
+    types = {name: "constexpr" if name in constants else numbers.get(name, "*bf16") for name in kernel.arg_names}
+    for capability in (80, 90):
+        target = GPUTarget("cuda", capability, 32)
+        made = triton.compile(ASTSource(kernel, types, constants), target=target, options={"num_warps": warps})
+        print(made.metadata.shared)
 """
 
 
 @pytest.mark.slow
 def test_kernels_are_compiled_for_gpus_and_need_little_of_them(short_texts, tmp_path):
-    """As Triton does it there, up to what the GPU loads; the least that any of them has is 99 KiB of shared memory."""
+    """As Triton does it there, up to what the GPU loads, in the largest tile; of shared memory each has 99 KiB."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment |= {"TRITON_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shared = [int(line) for line in done.stdout.split()]
-    assert len(shared) == 8
+    assert len(shared) == 4
     assert max(shared) <= 48 * 1024
 
 
