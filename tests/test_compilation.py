@@ -3,7 +3,6 @@
 import copy
 import functools
 import os
-import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +16,6 @@ from hf_multitask.modeling.packing import LAYOUTS, PACKED_ATTENTION
 from hf_multitask.training import compilation
 from hf_multitask.training.compilation import LEAST, STEPS, WARM, Compilation, why_not_compiled
 from hf_multitask.training.compiled import compiled_layers
-from hf_multitask.training.graphed import graphed
 
 LABELS = {"topic": torch.tensor([0, 1, 2]), "tone": torch.tensor([0, 1, -100])}
 
@@ -230,15 +228,6 @@ def test_a_copy_made_meanwhile_computes_with_its_own_weights(model, monkeypatch)
             model.backbone.encoder.layer[0].output.dense.weight.zero_()
         assert torch.equal(losses(copied)[0], before)
         assert not torch.equal(losses(model)[0], before)
-
-
-def test_a_model_can_be_pickled_meanwhile(model, monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda forward, dynamic: forward)
-    with compiled_layers(model), graphed(model):
-        read = pickle.loads(pickle.dumps(model))
-    layer = read.backbone.encoder.layer[0]
-    assert layer.forward.__self__ is layer
-    assert torch.equal(losses(read)[0], losses(model)[0])
 
 
 def test_a_compilation_that_fails_later_is_told_too(model, monkeypatch, caplog):

@@ -26,7 +26,7 @@ class OwnForward:
         raise NotImplementedError
 
     def __reduce__(self) -> Any:
-        """What `copy` and `pickle` make of it: the method of the copied module, which is in the midst of being made."""
+        """What `copy` makes of it: the method of the copied module, which is in the midst of being made."""
         return _of_class, (self._module,)
 
     @contextmanager
