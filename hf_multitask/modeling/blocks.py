@@ -28,13 +28,11 @@ class Block(NamedTuple):
     """Neighbouring texts of similar length, padded to the longest.
 
     Args:
-        start: The place of its first token among the T.
         texts: How many there are, N.
         length: Of the longest, in tokens.
         real: (N, 1, L), where real tokens stand; `None` where all are.
     """
 
-    start: int
     texts: int
     length: int
     real: Tensor | None
@@ -54,16 +52,16 @@ def in_blocks(lengths_E: NDArray[np.int64], size: int, device: torch.device) -> 
     """
     rows_E = np.argsort(lengths_E, kind="stable")
     sorted_E = lengths_E[rows_E]
-    places, blocks, start, first = [], [], 0, int((sorted_E == 0).sum())
+    places, blocks, first = [], [], int((sorted_E == 0).sum())
     for texts in cut(sorted_E[first:]):
         rows, length = rows_E[first : first + texts], int(sorted_E[first + texts - 1])
         places_L = np.arange(length)
         real = None
         if sorted_E[first] < length:
             real = torch.from_numpy(places_L < lengths_E[rows, None])[:, None].to(device)
-        blocks.append(Block(start, texts, length, real))
+        blocks.append(Block(texts, length, real))
         places.append((rows[:, None] * size + places_L).ravel())
-        start, first = start + texts * length, first + texts
+        first += texts
     return np.concatenate(places), tuple(blocks)
 
 
@@ -94,9 +92,11 @@ def attend_blocks(
     """
     del places
     seen, factors = [], _drop_factors(blocks, query, dropout)
-    for start, texts, length, real in blocks:
-        parts = (t[:, start : start + texts * length].unflatten(1, (texts, length)) for t in (query, key, value))
-        query_ANLH, key_ANLH, value_ANLH = parts
+    # Split along the first axis: the gradients of the parts are put together at once, and lie as the tokens do.
+    sizes = [block.texts * block.length for block in blocks]
+    parts = zip(*(t.transpose(0, 1).split(sizes) for t in (query, key, value)), strict=True)
+    for (texts, length, real), tokens in zip(blocks, parts, strict=True):
+        query_ANLH, key_ANLH, value_ANLH = (t.transpose(0, 1).unflatten(1, (texts, length)) for t in tokens)
         mask = both(real, visible(length, is_causal, window, query.device))
         if query.device.type == "cpu" and length <= PLAIN_LENGTH:
             scores = query_ANLH * scaling @ key_ANLH.transpose(-1, -2)
@@ -108,15 +108,15 @@ def attend_blocks(
             seen_ANLH = F.scaled_dot_product_attention(
                 query_ANLH, key_ANLH, value_ANLH, attn_mask=mask, dropout_p=dropout, scale=scaling
             )
-        seen.append(seen_ANLH.flatten(1, 2))
-    return torch.cat(seen, dim=1).transpose(0, 1)
+        seen.append(seen_ANLH.flatten(1, 2).transpose(0, 1))
+    return torch.cat(seen)
 
 
 def _drop_factors(blocks: Blocks, query: Tensor, dropout: float) -> Iterator[Tensor] | None:
     """What the weights of short texts are multiplied by; `None` where torch is to drop them itself."""
     if not dropout or not is_quick_on(query.device):
         return None
-    shapes = [(len(query), texts, length, length) for _, texts, length, _ in blocks if length <= PLAIN_LENGTH]
+    shapes = [(len(query), texts, length, length) for texts, length, _ in blocks if length <= PLAIN_LENGTH]
     if sum(map(prod, shapes)) < FEWEST:
         return None
     return drop_factors(shapes, dropout, torch.promote_types(query.dtype, torch.float32))
