@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from hf_multitask import Task
-from hf_multitask.modeling.losses import count_labels, task_losses, total_loss
+from hf_multitask.modeling.labels import count_labels
+from hf_multitask.modeling.losses import task_losses, total_loss
 
 TASKS = [Task(name="a", labels=("x", "y", "z")), Task(name="b", labels=("n", "p"), loss_weight=0.5)]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.data.data_collator import pad_without_fast_tokenizer_warning
 
-from ..modeling.losses import IGNORE_INDEX
+from ..modeling.labels import IGNORE_INDEX
 from ..modeling.task import Task
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..modeling.losses import IGNORE_INDEX
+from ..modeling.labels import IGNORE_INDEX
 from ..modeling.task import Task
 from .flat_columns import NotFlatError, fields, joined, list_lengths, list_values, real_numbers, whole_numbers
 from .spans import Spans, gather

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..modeling.losses import IGNORE_INDEX
+from ..modeling.labels import IGNORE_INDEX
 from ..modeling.task import Task
 from ..settings.task_settings import BALANCED, TaskSettings
 

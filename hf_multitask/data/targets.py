@@ -10,7 +10,7 @@ from typing import Any
 
 from datasets import List, Value
 
-from ..modeling.losses import IGNORE_INDEX
+from ..modeling.labels import IGNORE_INDEX
 from ..modeling.task import Task
 from .cells import is_empty, label_of, list_of, number_of, shown
 from .look_alikes import plain

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling.losses import IGNORE_INDEX
+from ..modeling.labels import IGNORE_INDEX
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from scipy import sparse
 from torch import Tensor
 
 from ..modeling.decoding import decide, probabilities
-from ..modeling.losses import labelled
+from ..modeling.labels import labelled
 from ..modeling.task import Task
 
 Floats: TypeAlias = NDArray[np.float64]

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..modeling.decoding import probabilities
-from ..modeling.losses import labelled
+from ..modeling.labels import labelled
 from ..modeling.task import Task
 from .answers import counted, read_answers
 from .registry import CALIBRATION_ERROR

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..modeling.losses import labelled
+from ..modeling.labels import labelled
 from ..modeling.task import Task
 from .bootstrap import confidence_intervals
 from .class_report import confusion, per_class

@@ -10,7 +10,7 @@ from transformers.trainer_pt_utils import nested_concat
 
 from ..evaluation.metrics import MultiTaskMetrics
 from ..evaluation.registry import primary_of
-from ..modeling.losses import IGNORE_INDEX
+from ..modeling.labels import IGNORE_INDEX
 from ..modeling.onnx_graph import Arrays, logits_name
 from ..modeling.task import Task
 

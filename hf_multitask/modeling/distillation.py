@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .constants import constant
 from .heads import units
 from .task import Task
 
@@ -55,5 +56,5 @@ def summed_distillation(task: Task, logits: Tensor, teacher_logits: Tensor) -> T
         entropy = F.binary_cross_entropy_with_logits(t / TEMPERATURE, p, reduction="sum")
         cross_entropy = F.binary_cross_entropy_with_logits(z / TEMPERATURE, p, reduction="sum")
         return (cross_entropy - entropy) * TEMPERATURE**2
-    spread = z.new_tensor(units(task)[1]) if task.problem_type == "regression" else 1.0
+    spread = constant(units(task)[1], z) if task.problem_type == "regression" else 1.0
     return ((z - t) / spread).square().sum()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .constants import constant
 from .task import Task
 
 
@@ -54,7 +55,7 @@ class Units(nn.Module):
     def forward(self, z_NC: Tensor) -> Tensor:
         """(N, C) -> (N, C)."""
         z_NC = z_NC.float()
-        return z_NC * z_NC.new_tensor(self.std) + z_NC.new_tensor(self.mean)
+        return z_NC * constant(self.std, z_NC) + constant(self.mean, z_NC)
 
 
 class ContinuationRatio(nn.Module):

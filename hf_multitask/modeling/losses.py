@@ -1,58 +1,37 @@
 """From logits and labels to one loss per task, and to their weighted sum.
 
-Letters of the shapes: B texts, L tokens, C outputs of a task.
+Letters of the shapes: B texts, L tokens, C outputs of a task, T tasks.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from .constants import constant
 from .distillation import count_taught, summed_distillation
-from .heads import units
+from .labels import labelled
+from .summed_losses import summed_losses
 from .task import Task
 
-IGNORE_INDEX = -100
-"""Label of a row, or token, that has no target for a task (the `ignore_index` of `torch.nn.CrossEntropyLoss`)."""
 
-
-def labelled(labels: Tensor) -> Tensor:
-    """Where there is a target: labels that are not -100, or, among float labels, not NaN. Boolean, as `labels`."""
-    return ~labels.isnan() if labels.is_floating_point() else labels.ne(IGNORE_INDEX)
-
-
-def count_labels(labels: Tensor) -> Tensor:
-    """Number of targets (rows, tokens, or values of a row), a 0-d int64 tensor."""
-    return labelled(labels).sum()
-
-
-def count_items(task: Task, labels: Mapping[str, Tensor], teacher_logits: Mapping[str, Tensor]) -> Tensor:
-    """Number of the task's targets, labels and answers of another model together, a 0-d int64 tensor."""
-    count = torch.zeros((), dtype=torch.int64)
-    if task.name in labels:
-        count = count_labels(labels[task.name])
-    if task.name in teacher_logits:
-        count = count.to(teacher_logits[task.name].device) + count_taught(task, teacher_logits[task.name])
-    return count
-
-
-def check_labels(tasks: Iterable[Task], labels: Any) -> None:
-    """Raise unless `labels` can be those of the tasks.
-
-    Raises:
-        ValueError: They are no mapping, or name another task.
-    """
-    names = [task.name for task in tasks]
-    if not isinstance(labels, Mapping):
-        raise ValueError(
-            f"labels must be a mapping from task to tensor, found {type(labels).__name__}. "
-            f"Pass labels={{{names[0]!r}: tensor, ...}}."
-        )
-    unknown = sorted(set(labels) - set(names))
-    if unknown:
-        raise ValueError(f"labels must name the model's tasks {names}, found {unknown}. Remove them, or add_task(...).")
+def count_items(tasks: Sequence[Task], labels: Mapping[str, Tensor], teacher_logits: Mapping[str, Tensor]) -> Tensor:
+    """Per task, the number of its targets, labels and answers of another model together, (T,) int64."""
+    alike: dict[Any, list[str]] = {}
+    for name in (task.name for task in tasks if task.name in labels):
+        alike.setdefault((labels[name].shape, labels[name].dtype), []).append(name)
+    counts: dict[str, Tensor] = {}
+    for names in alike.values():
+        known = labelled(torch.stack([labels[name] for name in names]))
+        counts |= zip(names, known.flatten(1).sum(dim=1).unbind(), strict=True)
+    for task in (task for task in tasks if task.name in teacher_logits):
+        count = count_taught(task, teacher_logits[task.name])
+        counts[task.name] = counts[task.name] + count if task.name in counts else count
+    if not counts:
+        return torch.zeros(len(tasks), dtype=torch.int64)
+    none = torch.zeros_like(next(iter(counts.values())))
+    return torch.stack([counts.get(task.name, none) for task in tasks])
 
 
 def task_losses(
@@ -86,49 +65,49 @@ def task_losses(
         teacher_logits: Per task, another model's logits, NaN where a label, or nothing, is the target instead.
     """
     tasks, teacher_logits = list(tasks), teacher_logits or {}
+    learned = names_learned(tasks, labels, teacher_logits, num_items_in_batch)
     if num_items_in_batch is None:
-        counts = {task.name: count_items(task, labels, teacher_logits) for task in tasks}
-        num_items_in_batch = {name: count for name, count in counts.items() if count > 0}
-    losses = {}
-    for task in (task for task in tasks if task.name in num_items_in_batch):
-        sums = []
-        if task.name in labels:
-            sums.append(summed_loss(task, logits[task.name], labels[task.name]))
-        if task.name in teacher_logits:
-            sums.append(summed_distillation(task, logits[task.name], teacher_logits[task.name]))
-        if sums:
-            losses[task.name] = torch.stack(sums).sum() / num_items_in_batch[task.name]
-    return losses
+        counts_T = count_items(tasks, labels, teacher_logits)
+        counted = zip(tasks, counts_T, counts_T.tolist(), strict=True)
+        num_items_in_batch = {task.name: count for task, count, number in counted if number}
+    losses: dict[str, Tensor] = {}
+    for group in [[task for task in tasks if task.name in learned], *([task] for task in tasks)]:
+        missing = [task for task in group if task.name not in losses and task.name in num_items_in_batch]
+        losses |= _mean_losses(missing, logits, labels, num_items_in_batch, teacher_logits)
+    return {task.name: losses[task.name] for task in tasks if task.name in losses}
 
 
-def summed_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum of the losses of all targets, a 0-d float32 tensor; the arguments as in [`task_losses`]."""
-    logits = logits.float()
-    weights = None if task.class_weights is None else logits.new_tensor(task.class_weights)
-    if task.is_choice:
-        return F.cross_entropy(
-            logits.reshape(-1, task.num_labels),
-            labels.reshape(-1),
-            weight=weights,
-            ignore_index=IGNORE_INDEX,
-            reduction="sum",
-            label_smoothing=task.label_smoothing,
-        )
-    labels = labels.reshape(logits.shape).float()
-    known = labelled(labels)
-    labels = labels.masked_fill(~known, 0.0)
-    if task.problem_type == "multi_label_classification":
-        smooth = labels * (1 - task.label_smoothing) + task.label_smoothing / 2
-        losses = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=weights, reduction="none")
-        return losses.masked_fill(~known, 0.0).sum()
-    if task.problem_type == "regression":
-        spread: Tensor | float = logits.new_tensor(units(task)[1])
-    else:
-        low, high = task.score_range or (0.0, 1.0)
-        labels, spread = (labels - low) / (high - low), 1.0
-    # Masked before it is squared: the cosine of a text without a partner is NaN, and so would be its gradient.
-    errors = (logits - labels).masked_fill(~known, 0.0) / spread
-    return errors.square().sum()
+def _mean_losses(
+    tasks: Sequence[Task],
+    logits: Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+    num_items_in_batch: Mapping[str, Tensor],
+    teacher_logits: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Those of the tasks with targets, computed together: who learns from one gives all a gradient, maybe of zeros."""
+    sums = summed_losses([task for task in tasks if task.name in labels], logits, labels)
+    for task in (task for task in tasks if task.name in teacher_logits):
+        distilled = summed_distillation(task, logits[task.name], teacher_logits[task.name])
+        sums[task.name] = sums[task.name] + distilled if task.name in sums else distilled
+    if not sums:
+        return {}
+    sums_T = torch.stack(list(sums.values()))
+    counts_T = torch.stack([num_items_in_batch[name] for name in sums])
+    losses_T = sums_T / counts_T.to(sums_T.device, non_blocking=True)
+    return dict(zip(sums, losses_T.unbind(), strict=True))
+
+
+def names_learned(
+    tasks: Iterable[Task],
+    labels: Mapping[str, Tensor] | None,
+    teacher_logits: Mapping[str, Tensor] | None,
+    num_items_in_batch: Mapping[str, Tensor] | None,
+) -> set[str]:
+    """Tasks that are certain to be in the total loss, without a look at their labels; arguments as [`task_losses`]."""
+    if labels is None or num_items_in_batch is None:
+        return set()
+    given = {*labels, *(teacher_logits or {})} & set(num_items_in_batch)
+    return {task.name for task in tasks if task.loss_weight and task.name in given}
 
 
 def total_loss(tasks: Iterable[Task], losses: Mapping[str, Tensor]) -> Tensor | None:
@@ -136,5 +115,9 @@ def total_loss(tasks: Iterable[Task], losses: Mapping[str, Tensor]) -> Tensor | 
 
     A task of weight 0 stays out of the graph, so that its head is left alone.
     """
-    terms = [task.loss_weight * losses[task.name] for task in tasks if task.loss_weight and task.name in losses]
-    return torch.stack(terms).sum() if terms else None
+    tasks = [task for task in tasks if task.loss_weight and task.name in losses]
+    if not tasks:
+        return None
+    losses_T = torch.stack([losses[task.name] for task in tasks])
+    weights = [task.loss_weight for task in tasks]
+    return losses_T.sum() if set(weights) == {1.0} else (losses_T * constant(weights, losses_T)).sum()

@@ -17,9 +17,10 @@ from .configuration_multitask import MultiTaskConfig
 from .decoding import decide, probabilities
 from .encoder import Encoded, encode_texts
 from .heads import build_head
-from .losses import check_labels, task_losses, total_loss
+from .labels import check_labels
+from .logits import task_logits
+from .losses import names_learned, task_losses, total_loss
 from .outputs import MultiTaskOutput
-from .pairs import pair_logits
 from .sentence_transformers_layout import read_layout
 from .task import Task, parse_tasks
 from .text_model import TextModel
@@ -174,14 +175,17 @@ class MultiTaskModel(TextModel):
             num_texts -= pair_input_ids.shape[0]
             if pair_rows is None:
                 pair_rows = torch.arange(pair_input_ids.shape[0], device=pair_input_ids.device)
+        if labels is not None:
+            check_labels(self.config.tasks, labels)
         views = self.fan_out(encoded) if self.fan_out is not None and labels is not None else {}
-        logits = self._logits(encoded, num_texts, pair_rows, views)
+        tasks = self.config.tasks
+        learned = names_learned(tasks, labels, teacher_logits, num_items_in_batch)
+        logits = task_logits(tasks, self.heads, encoded, num_texts, pair_rows, views, learned)
 
         loss, losses = None, None
         if labels is not None:
-            check_labels(self.config.tasks, labels)
-            losses = task_losses(self.config.tasks, logits, labels, num_items_in_batch, teacher_logits)
-            loss = total_loss(self.config.tasks, losses)
+            losses = task_losses(tasks, logits, labels, num_items_in_batch, teacher_logits)
+            loss = total_loss(tasks, losses)
             if loss is None:
                 loss = torch.zeros((), device=encoded.embedding.device)
         output = MultiTaskOutput(
@@ -193,25 +197,6 @@ class MultiTaskModel(TextModel):
             attentions=encoded.attentions,
         )
         return output.to_tuple() if return_dict is False else output
-
-    def _logits(
-        self, encoded: Encoded, num_texts: int, pair_rows: Tensor | None, views: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Per task, its logits from what it reads; without tokens, for the tasks that read the embedding alone."""
-        logits = {}
-        for task in self.config.tasks:
-            if task.reads_tokens:
-                if encoded.hidden is not None:
-                    tokens_BLD = views.get(task.name, encoded.hidden)
-                    logits[task.name] = self.heads[task.name](tokens_BLD.to(encoded.embedding.dtype))
-                continue
-            embedding_ED = views.get(task.name, encoded.embedding)
-            first_BD, second_SD = embedding_ED[:num_texts], embedding_ED[num_texts:]
-            if task.has_head:
-                logits[task.name] = self.heads[task.name](first_BD)
-            elif encoded.hidden is not None:
-                logits[task.name] = pair_logits(first_BD, second_SD, pair_rows)
-        return logits
 
     def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Per task with labels, the calibrated probability of each, without a graph; see [`decoding.probabilities`]."""

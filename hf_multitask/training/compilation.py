@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from ..modeling.packing import PACKED_ATTENTION
 from ..modeling.segments import WIDEST, attends_short
+from ..modeling.stacked_heads import has_hooks
 from .arguments import MultiTaskTrainingArguments
 from .compiled import compiled_layers, layers_of
 from .graphed import graphed, head_size
@@ -93,13 +94,12 @@ def why_not_compiled(model: Any, args: MultiTaskTrainingArguments) -> str:
     layers = layers_of(model.backbone)
     if args.conflict_by_depth or any(layer.gradient_checkpointing for layer in layers):
         return "layers run a second time, or show their gradients"
-    if not layers or any(map(_has_hooks, model.backbone.modules())):
+    if not layers or any(map(_is_watched, model.backbone.modules())):
         return "the encoder has other layers, or somebody's hooks"
     if not attends_short(args.device, min(WIDEST, head_size(text_config))):
         return "Triton, by which it is compiled, does not work here"
     return ""
 
 
-def _has_hooks(module: Any) -> bool:
-    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
-    return any(hooks) or any(p._backward_hooks for p in module.parameters(recurse=False))
+def _is_watched(module: Any) -> bool:
+    return has_hooks(module) or any(p._backward_hooks for p in module.parameters(recurse=False))

@@ -17,6 +17,5 @@ def count_targets(tasks: Sequence[Task], batches: Sequence[Mapping[str, Any]]) -
     """
     counts_T = torch.zeros(len(tasks), dtype=torch.int64)
     for batch in batches:
-        for index, task in enumerate(tasks):
-            counts_T[index] += count_items(task, batch.get("labels", {}), batch.get("teacher_logits", {})).cpu()
+        counts_T += count_items(tasks, batch.get("labels", {}), batch.get("teacher_logits", {})).cpu()
     return counts_T

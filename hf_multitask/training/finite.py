@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..modeling.losses import labelled, summed_loss
+from ..modeling.labels import labelled
+from ..modeling.summed_losses import summed_losses
 from ..modeling.task import Task
 
 
@@ -126,5 +127,9 @@ def _rows_to_blame(task: Task, logits: Tensor, labels: Tensor) -> list[int]:
     All rows where the targets are another model's answers, which every row may have.
     """
     known = [row for row in range(len(labels)) if labelled(labels[row]).any()] or list(range(len(labels)))
-    alone = [row for row in known if not summed_loss(task, logits[row : row + 1], labels[row : row + 1]).isfinite()]
+    alone = [row for row in known if not _loss_of(task, logits[row : row + 1], labels[row : row + 1]).isfinite()]
     return alone or known
+
+
+def _loss_of(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
+    return summed_losses([task], {task.name: logits}, {task.name: labels})[task.name]

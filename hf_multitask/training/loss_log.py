@@ -19,7 +19,7 @@ class TaskLossLog:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._sums: dict[str, Tensor] = {}
+        self._sums: dict[tuple[str, ...], Tensor] = {}
         self._batches: dict[str, int] = {}
 
     def begin_batch(self, tasks: Iterable[str]) -> None:
@@ -27,10 +27,12 @@ class TaskLossLog:
         for name in tasks:
             self._batches[name] = self._batches.get(name, 0) + 1
 
+    @torch.no_grad()
     def add(self, losses: Mapping[str, Tensor]) -> None:
         """Add one micro-batch's part of its effective batch's losses."""
-        for name, loss in losses.items():
-            self._sums[name] = self._sums.get(name, torch.zeros((), device=self._device)) + loss.detach()
+        if losses:
+            names, losses_T = tuple(losses), torch.stack(list(losses.values()))
+            self._sums[names] = self._sums[names] + losses_T if names in self._sums else losses_T
 
     def means(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
         """Per task, the mean of its losses over the effective batches that had labels for it; then forget them.
@@ -41,8 +43,10 @@ class TaskLossLog:
         names = sorted(self._batches)
         if not names:
             return {}
-        nothing = torch.zeros((), device=self._device)
-        sums_T = reduce(torch.stack([self._sums.get(name, nothing) for name in names]))
+        sums = dict.fromkeys(names, torch.zeros((), device=self._device))
+        for together, losses_T in self._sums.items():
+            sums |= {name: sums[name] + loss for name, loss in zip(together, losses_T.unbind(), strict=True)}
+        sums_T = reduce(torch.stack(list(sums.values())))
         means = {name: total / self._batches[name] for name, total in zip(names, sums_T.tolist(), strict=True)}
         self.clear()
         return means

@@ -282,7 +282,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
 
     def _has_loss(self, counts: Mapping[str, Tensor]) -> bool:
         """Whether one of the tasks counted has a weight in the loss."""
-        return any(self.model.config.task(name).loss_weight for name in counts)
+        return any(task.loss_weight for task in self.model.config.tasks if task.name in counts)
 
     def _get_num_items_in_batch(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: `get_batch_samples` counts, per task and for training only; `Trainer` would count one tensor."""
