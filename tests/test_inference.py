@@ -18,12 +18,12 @@ WHERE = "dataset 'news', split 'train'"
 def column(values: list, texts: list | None = None, features: Features | None = None) -> Column:
     text = {} if texts is None else {"text": texts}
     rows = Dataset.from_dict({"topic": values, **text}, features)
-    return Column(rows, source_of(rows, "topic"), "topic" if texts is None else "text", WHERE)
+    return Column(rows, source_of(rows.features, "topic"), "topic" if texts is None else "text", WHERE)
 
 
 def columns(**values: list) -> Column:
     rows = Dataset.from_dict({"text": ["a"] * len(next(iter(values.values()))), **values})
-    return Column(rows, source_of(rows, list(values)), "text", WHERE)
+    return Column(rows, source_of(rows.features, list(values)), "text", WHERE)
 
 
 def kind(*found: Column) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Json, LargeList, List
+from datasets import ClassLabel, Dataset, Features, Json, LargeList, List
 
 WHOLE = re.compile(r"[-+]?\d+")
 FRACTION = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?")
@@ -106,9 +106,9 @@ def _as_list(value: Any) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
-def class_names(dataset: Dataset, column: str) -> list[str] | None:
+def class_names(features: Features, column: str) -> list[str] | None:
     """Names of the classes where `column` is a `ClassLabel`, or has lists of them."""
-    feature = dataset.features[column]
+    feature = features[column]
     if isinstance(feature, List | LargeList):
         feature = feature.feature
     return feature.names if isinstance(feature, ClassLabel) else None

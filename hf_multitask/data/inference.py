@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, Features
 
 from ..modeling.task import Task
 from .cells import FRACTION, WHOLE, cells_of, class_names, is_empty, is_list, label_of, list_of, number_of, shown
 from .look_alikes import check_look_alikes
 from .targets import Source, zero_or_one
+
+Scalar = str | int | float | None
 
 GIVE_KIND = "Give the task's problem_type under tasks, or correct the rows."
 
@@ -31,17 +33,23 @@ class Column:
     where: str
 
     def cells(self, task: str) -> Iterator[tuple[tuple[Any, ...], str]]:
-        """The cells of every row that has any, and their place."""
+        """The cells of every row that has any, and their place; the first alone of rows with the same scalars."""
+        seen = set()
         for row, cells in enumerate(cells_of(self.rows, self.source.columns)):
+            if all(isinstance(cell, Scalar) for cell in cells):
+                key = cells, tuple(map(type, cells))  # 1, 1.0 and true are equal
+                if key in seen:
+                    continue
+                seen.add(key)
             if not all(map(is_empty, cells)):
                 yield cells, f"Task {task!r}, row {row + 1} of {self.where}"
 
 
-def source_of(rows: Dataset, columns: str | list[str]) -> Source:
-    """What is to be known of the target `columns` of `rows`."""
+def source_of(features: Features, columns: str | list[str]) -> Source:
+    """What is to be known of the target `columns` of rows with these features."""
     if not isinstance(columns, str):
         return Source(tuple(columns), is_list=True)
-    names = class_names(rows, columns)
+    names = class_names(features, columns)
     return Source((columns,), names=None if names is None else tuple(names))
 
 

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 
 from ..modeling.task import Task
 from ..settings.dataset_settings import DatasetSettings
-from .cells import is_mixed, list_of, shown
+from .cells import is_mixed
 from .inference import source_of
-from .targets import TARGETS, Source, target_feature
+from .raw_batch import RawBatch
+from .targets import target_feature
 
 
 @dataclass(frozen=True)
@@ -50,41 +52,11 @@ def map_rows(
         numbers: Number of each row in its split, from 0; by default those that they have here.
     """
     where = where_of(name, split)
-    by_name = {task.name: task for task in tasks}
-    sources = {task: source_of(dataset, columns) for task, columns in settings.targets.items()}
+    by_name = {task.name: task for task in tasks if task.name in settings.targets}
+    known = dataset.features  # a copy at every look
+    sources = {task: source_of(known, columns) for task, columns in settings.targets.items()}
     has_words = any(by_name[task].reads_tokens for task in sources)
     text_names = ["words"] if has_words else ["text", "text_pair"][: len(settings.text_columns)]
-
-    def map_row(row: Mapping[str, Any], number: int) -> dict[str, Any]:
-        texts = {
-            text: (_words if has_words else _text)(row[column], column, number, where)
-            for text, column in zip(text_names, settings.text_columns, strict=True)
-        }
-        num_words = len(texts["words"]) if has_words else 0
-        targets = dict.fromkeys(by_name) | {
-            task: _target(row, by_name[task], source, number, where, num_words) for task, source in sources.items()
-        }
-        if all(target is None for target in targets.values()):
-            raise ValueError(
-                f"Row {number + 1} of {where}: a row must have a target for at least one task, found none for "
-                f"{list(settings.targets)} in the columns {list(settings.targets.values())}. Label the row, or "
-                "drop it."
-            )
-        return {**texts, "targets": targets, "reason": None}
-
-    def map_batch(batch: Mapping[str, list[Any]], indices: list[int]) -> dict[str, list[Any]]:
-        mapped: dict[str, list[Any]] = {column: [] for column in features}
-        for index, values in zip(indices, zip(*batch.values(), strict=True), strict=True):
-            number = index if numbers is None else numbers[index]
-            try:
-                row = map_row(dict(zip(batch, values, strict=True)), number)
-            except ValueError as error:
-                empty = dict.fromkeys(text_names) | {"targets": dict.fromkeys(by_name)}
-                row = empty | {"reason": str(error)}
-            row["row"] = f"{name}/{split}/{number + 1}"
-            for column, value in row.items():
-                mapped[column].append(value)
-        return mapped
 
     features = Features(
         {
@@ -94,6 +66,27 @@ def map_rows(
             "reason": Value("string"),
         }
     )
+    schema = features.arrow_schema
+
+    def map_batch(columns: Mapping[str, list[Any]], indices: list[int]) -> pa.Table:
+        batch_numbers = indices if numbers is None else [numbers[index] for index in indices]
+        batch = RawBatch(columns, batch_numbers, where)
+        words = batch.words(settings.text_columns[0]) if has_words else None
+        if words is not None:
+            texts: dict[str, list[Any]] = {"words": words}
+        else:
+            texts = {text: batch.texts(column) for text, column in zip(text_names, settings.text_columns, strict=True)}
+        targets = {task: batch.targets(by_name[task], source, words) for task, source in sources.items()}
+        for place, of_row in enumerate(zip(*targets.values(), strict=True)):
+            if all(target is None for target in of_row):
+                batch.refuse(
+                    place,
+                    f"a row must have a target for at least one task, found none for {list(settings.targets)} in the "
+                    f"columns {list(settings.targets.values())}. Label the row, or drop it.",
+                )
+        origins = [f"{name}/{split}/{number + 1}" for number in batch_numbers]
+        return _as_table(texts, targets, origins, batch.reasons, schema)
+
     used = dict.fromkeys([*settings.text_columns, *(name for source in sources.values() for name in source.columns)])
     rows = dataset.select_columns(list(used)).map(
         map_batch,
@@ -111,22 +104,46 @@ def map_rows(
     return rows.remove_columns("reason"), skipped
 
 
+def _as_table(
+    texts: Mapping[str, list[Any]],
+    targets: Mapping[str, list[Any]],
+    origins: Sequence[str],
+    reasons: Mapping[int, str],
+    schema: pa.Schema,
+) -> pa.Table:
+    """The columns of mapped rows; those of a row that cannot be used are empty but for its `row` and `reason`."""
+    for values in (*texts.values(), *targets.values()):
+        for place in reasons:
+            values[place] = None
+    fields = list(schema.field("targets").type)
+    size = len(origins)
+    of_tasks = [pa.array(targets.get(field.name, [None] * size), field.type) for field in fields]
+    arrays = {
+        **{name: pa.array(values, schema.field(name).type) for name, values in texts.items()},
+        "targets": pa.StructArray.from_arrays(of_tasks, fields=fields),
+        "row": pa.array(origins, pa.string()),
+        "reason": pa.array([reasons.get(place) for place in range(size)], pa.string()),
+    }
+    return pa.Table.from_pydict(arrays, schema=schema)
+
+
 def check_columns(dataset: Dataset, settings: DatasetSettings, where: str) -> None:
     """Raise unless `dataset` has every column that `settings` name, with values of one type.
 
     Raises:
         ValueError: One is missing, or mixed.
     """
+    features = dataset.features  # a copy at every look
     uses = [("text", column) for column in settings.text_columns]
     uses += [(f"targets.{task}", column) for task in settings.targets for column in settings.target_columns(task)]
     for use, column in uses:
-        if column not in dataset.column_names:
+        if column not in features:
             raise ValueError(
                 f"{where}: the column {column!r}, named by {use}, must exist, found the columns "
                 f"{dataset.column_names}. Correct {use} in the configuration, or the header."
             )
         # `datasets` parses strings of such columns once more: "01" would become 1, and "null" nothing.
-        if is_mixed(dataset.features[column]):
+        if is_mixed(features[column]):
             raise ValueError(
                 f"{where}: the column {column!r} must hold values of one type, found several. Write all as strings."
             )
@@ -168,36 +185,3 @@ def with_targets(rows: Dataset, tasks: Collection[str], form: str) -> Dataset:
 
     kept = rows.select(np.flatnonzero(has_any))
     return kept.map(keep, batched=True, features=rows.features, desc=f"Targets of {form}")
-
-
-def _target(row: Mapping[str, Any], task: Task, source: Source, number: int, where: str, num_words: int) -> Any:
-    cells = [row[column] for column in source.columns]
-    place = f"Task {task.name!r}, row {number + 1} of {where}"
-    words = {"num_words": num_words} if task.reads_tokens else {}
-    return TARGETS[task.problem_type](cells, task, source, place, **words)
-
-
-def _text(value: Any, column: str, number: int, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        found = (
-            "an empty one" if value is None or isinstance(value, str) else f"{shown(value)} ({type(value).__name__})"
-        )
-        raise ValueError(
-            f"Row {number + 1} of {where}: the column {column!r} must hold a text, found {found}. Fill it in, or drop "
-            "the row."
-        )
-    return value
-
-
-def _words(value: Any, column: str, number: int, where: str) -> list[str]:
-    place = f"Row {number + 1} of {where}, column {column!r}"
-    words = list_of(value, place)
-    if not words:
-        raise ValueError(f"{place}: there must be a list of words, found an empty one. Fill it in, or drop the row.")
-    for word in words:
-        if not isinstance(word, str) or not word.strip():
-            raise ValueError(
-                f"{place}: every word must be a text, found {shown(word)} ({type(word).__name__}). Correct the list, "
-                "or drop the row."
-            )
-    return words

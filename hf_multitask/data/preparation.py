@@ -215,7 +215,7 @@ def _describe(name: str, settings: RunSettings, raw: Splits, earlier: Task | Non
     """The task called `name`: its kind and labels are those of the `earlier` model, or inferred if not given."""
     task = settings.tasks[name]
     columns = [
-        Column(rows, source_of(rows, dataset.targets[name]), dataset.text_columns[0], where_of(source, split))
+        Column(rows, source_of(rows.features, dataset.targets[name]), dataset.text_columns[0], where_of(source, split))
         for source, dataset in settings.datasets.items()
         if name in dataset.targets
         for split, rows in raw[source].items()

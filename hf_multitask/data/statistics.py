@@ -5,6 +5,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow.compute as pc
@@ -144,6 +145,15 @@ def score_range(task: Task, datasets: Iterable[Dataset]) -> list[float] | None:
 
 
 def _targets(task: Task, datasets: Iterable[Dataset]) -> Iterable[Any]:
-    """The column of the task's targets in each of the mapped `datasets`."""
+    """The column of the task's targets in each of the mapped `datasets` that has any."""
     for rows in datasets:
-        yield pc.struct_field(rows.with_format("arrow")[:]["targets"], task.name)
+        if rows not in _COLUMNS:
+            targets = rows.with_format("arrow")[:]["targets"].combine_chunks()
+            columns = zip((field.name for field in targets.type), targets.flatten(), strict=True)
+            _COLUMNS[rows] = {name: column for name, column in columns if column.null_count < len(column)}
+        if task.name in _COLUMNS[rows]:
+            yield _COLUMNS[rows][task.name]
+
+
+_COLUMNS: WeakKeyDictionary[Dataset, dict[str, Any]] = WeakKeyDictionary()
+"""The targets of mapped rows: every task asks for its own, and to open a dataset costs more the more tasks it has."""
