@@ -1,15 +1,18 @@
 """Texts become ids that are cut and not padded; labels of words become labels of their first tokens."""
 
+import copy
 import logging
 import subprocess
 import sys
 
 import pytest
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset, Features, List, Value, load_from_disk
+from datasets.fingerprint import Hasher
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from hf_multitask.data.mixing import mix
+from hf_multitask.data.preparation import PreparedData
 from hf_multitask.data.tokenization import tokenize
 from hf_multitask.modeling.tokenizer_source import load_tokenizer
 
@@ -127,6 +130,7 @@ CACHED = """
 import sys
 from pathlib import Path
 from datasets import load_dataset
+from hf_multitask.data.preparation import PreparedData
 from hf_multitask.data.tokenization import tokenize
 from hf_multitask.modeling.tokenizer_source import load_tokenizer
 import hf_multitask.data.tokenization as module
@@ -160,3 +164,34 @@ def test_a_tokenizer_without_a_padding_token_pads_with_the_end_of_text(tokenizer
     tokenizer.save_pretrained(tmp_path)
     loaded = load_tokenizer(str(tmp_path), pad_token=None, eos_token="[SEP]")
     assert loaded.pad_token == "[SEP]"
+
+
+@pytest.mark.parametrize("change", ["nothing", "max_length", "tokenizer"])
+def test_a_known_tokenizer_reads_from_the_cache_what_it_would_compute(pieces, tmp_path, change):
+    texts("Washing", "is Washing is").save_to_disk(str(tmp_path / "rows"))
+    rows = load_from_disk(str(tmp_path / "rows"))
+    first = tokenize(rows, pieces, 5, Hasher.hash(pieces))
+    other, max_length = pieces, 4 if change == "max_length" else 5
+    if change == "tokenizer":
+        other = copy.deepcopy(pieces)
+        other.add_tokens("Washing")
+    again = tokenize(rows, other, max_length, Hasher.hash(other))
+    assert again[:] == tokenize(texts("Washing", "is Washing is"), other, max_length)[:]
+    assert (again.cache_files == first.cache_files) == (change == "nothing")
+
+
+class Counted:
+    pickled = 0
+
+    def __reduce__(self):
+        Counted.pickled += 1
+        return Counted, ()
+
+
+def test_a_hundred_datasets_hash_their_tokenizer_once(pieces):
+    tokenizer = copy.deepcopy(pieces)
+    tokenizer.part = Counted()
+    Hasher.hash(tokenizer)
+    once, Counted.pickled = Counted.pickled, 0
+    PreparedData([], {"train": {str(n): texts("Washing is") for n in range(100)}}).tokenized(tokenizer, 8)
+    assert Counted.pickled == once == 1

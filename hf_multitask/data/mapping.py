@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
+from datasets.fingerprint import generate_random_fingerprint
 
 from ..modeling.task import Task
 from ..settings.dataset_settings import DatasetSettings
@@ -94,6 +95,8 @@ def map_rows(
         with_indices=True,
         features=features,
         remove_columns=list(used),
+        # A hash of everything in `map_batch` tells what to look for in the cache of files; rows in memory have none.
+        new_fingerprint=None if dataset.cache_files else generate_random_fingerprint(),
         desc=f"Mapping {where}",
     )
     reasons = rows.with_format("arrow").select_columns(["row", "reason"])[:]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, IterableDataset
+from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
 from ..modeling.task import Task, parse_tasks
@@ -55,8 +56,9 @@ class PreparedData:
 
     def tokenized(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Splits:
         """Per split and dataset, the tokenised rows."""
+        known = Hasher.hash(tokenizer)
         return {
-            split: {name: tokenize(rows, tokenizer, max_length) for name, rows in datasets.items()}
+            split: {name: tokenize(rows, tokenizer, max_length, known) for name, rows in datasets.items()}
             for split, datasets in self.splits.items()
         }
 

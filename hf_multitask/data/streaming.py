@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from datasets import Dataset, Features, IterableDataset
+from datasets.fingerprint import Hasher
 from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import PreTrainedTokenizerBase
 
@@ -74,7 +75,7 @@ class Stream:
         return _shuffled(self._in_parts(pass_number, generator), generator, BUFFER)
 
     def finish(
-        self, raw: Sequence[RawRow], tokenizer: PreTrainedTokenizerBase, max_length: int
+        self, raw: Sequence[RawRow], tokenizer: PreTrainedTokenizerBase, max_length: int, tokenizer_hash: str
     ) -> list[dict[str, Any] | None]:
         """Each row mapped and tokenised; `None` where it cannot be used.
 
@@ -88,7 +89,7 @@ class Stream:
         with _no_progress_bars():
             for (_, part), rows in by_part.items():
                 usable = self._map(part, rows)
-                for row in tokenize(usable, tokenizer, max_length) if len(usable) else ():
+                for row in tokenize(usable, tokenizer, max_length, tokenizer_hash) if len(usable) else ():
                     found[part, int(row["row"].rpartition("/")[2]) - 1] = row
         return [found.get((row.part, row.number)) for row in raw]
 
@@ -154,7 +155,7 @@ class StreamedMixture:
         self.shares = {name: weight / sum(weights) for name, weight in zip(datasets, weights, strict=True)}
         first = next(iter(datasets.values()))[0]
         self.filler = first | {"targets": dict.fromkeys(first["targets"])}
-        self._finishing = (tokenizer, max_length)
+        self._finishing = (tokenizer, max_length, Hasher.hash(tokenizer))
 
     def draws(self, seed: int, batch_rows: int) -> Iterator[list[tuple[int, Any]]]:
         """The rows of each effective batch, each the number of its source and what `finish` asks for; without an end.
