@@ -1,6 +1,6 @@
 """The path of the data, from rows to batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -19,6 +19,9 @@ from .workload import LABELS, Workload
 
 OURS, PEER = "batches, ours", "batches, Arrow + DataCollatorWithPadding"
 
+MANY = 100
+"""Tasks of many."""
+
 BARS = [Bar("batches of tokenised rows", OURS, PEER, 15, 40)]
 
 
@@ -36,6 +39,7 @@ def data(workload: Workload) -> Table:
     variants = [
         timed("mapping, ours", _map, lambda: raw),
         timed("mapping, Dataset.map", _map_as_users_do, lambda: raw),
+        timed(f"mapping, {MANY} datasets of a task each, ours", _map_many, lambda: _cut(raw)),
         timed(
             "tokenisation, ours",
             lambda rows: ours.tokenize(rows, workload.tokenizer, workload.max_length),
@@ -74,6 +78,22 @@ def _map(raw: Dataset) -> Any:
         }
     )
     return prepare(settings, {"rows": raw})
+
+
+def _cut(raw: Dataset) -> dict[str, Dataset]:
+    return {f"task_{n}": raw.shard(MANY, n, contiguous=True) for n in range(MANY)}
+
+
+def _map_many(raw: Mapping[str, Dataset]) -> Any:
+    """Ours: the same of many datasets, each with a task of its own; every row has a target, or none, for each task."""
+    settings = RunSettings.from_dict(
+        {
+            "backbone": "not read",
+            "datasets": {name: {"text": "text", "targets": {name: "first"}} for name in raw},
+            "tasks": {name: {"labels": [f"label_{k}" for k in range(LABELS)]} for name in raw},
+        }
+    )
+    return prepare(settings, raw)
 
 
 def _map_as_users_do(raw: Dataset) -> Dataset:

@@ -55,6 +55,10 @@ def measure(variants: Sequence[Variant], method: Method) -> tuple[dict[str, Samp
         with _skipping(name, skipped):
             reading = warm_up(variant, method) if method.is_warm or method.is_trial else None
             found[name] = Samples({0: reading} if method.is_trial and reading else {})
+    # `Trainer.train()` begins with a collection of garbage, which looks at all that every peer has imported, half a
+    # second of it. A user has one of them, and one `train()` for thousands of steps.
+    gc.collect()
+    gc.freeze()
     for number, name in interleaved(list(found), 0 if method.is_trial else method.rounds):
         if name not in skipped:
             with _skipping(name, skipped):
