@@ -1,11 +1,12 @@
 """A row keeps its text, and the index of its own label for every task; anything else is refused with its place."""
 
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value, load_dataset
+from datasets import ClassLabel, Dataset, Features, Value, load_dataset, load_from_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_multitask import Task
+from hf_multitask.data import mapping
 from hf_multitask.data.mapping import check_columns, forms_of, map_rows
 from hf_multitask.data.skipped_rows import check_none_skipped
 from hf_multitask.settings.dataset_settings import DatasetSettings
@@ -250,3 +251,15 @@ def test_a_similarity_alone_has_the_name_of_its_dataset():
     )
     ((name, rows),) = forms_of("news", found, dataset, [ALIKE]).items()
     assert (name, rows.column_names) == ("news", ["text", "second_text", "targets", "row"])
+
+
+def test_rows_read_by_other_code_are_not_taken_from_the_cache(tmp_path, monkeypatch):
+    Dataset.from_dict({"text": ["good film"], "topic": ["News"]}).save_to_disk(str(tmp_path))
+
+    def files():
+        return map_rows(load_from_disk(str(tmp_path)), ONLY_TOPIC, [TOPIC], "d", "train")[0].cache_files
+
+    first = files()
+    assert files() == first
+    monkeypatch.setattr(mapping, "_code", lambda: "another")
+    assert files() != first

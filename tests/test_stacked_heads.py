@@ -130,7 +130,6 @@ ALIKE = {
     "choice": {"labels": ("a", "b", "c")},
     "weighted choice": {"labels": ("a", "b", "c"), "class_weights": ((1.0, 3.0, 0.5), (2.0, 1.0, 1.0))},
     "smoothed choice": {"labels": ("a", "b", "c"), "label_smoothing": 0.2},
-    "both": {"labels": ("a", "b", "c"), "label_smoothing": 0.2, "class_weights": ((1.0, 3.0, 0.5), (2.0, 1.0, 1.0))},
     "numbers": {"problem_type": "regression", "labels": ("x", "y"), "target_std": ((2.0, 1.0), (0.5, 3.0))},
     "scores": {"problem_type": "similarity", "score_range": ((0.0, 5.0), (1.0, 2.0))},
     "any": {
@@ -165,6 +164,35 @@ def test_losses_of_tasks_of_one_kind_are_those_of_each_alone(kind):
             torch.autograd.grad(loss, logits[task.name], retain_graph=True)[0] for loss in (found[task.name], expected)
         ]
         torch.testing.assert_close(*both)
+
+
+def test_a_choice_with_weights_and_smoothing_beside_another_is_torchs():
+    weights, smoothing = ([1.0, 3.0], [2.0, 0.5]), 0.2
+    tasks = [Task(name=f"t{n}", labels=("a", "b"), class_weights=weights[n], label_smoothing=smoothing) for n in (0, 1)]
+    logits, labels = {task.name: torch.randn(5, 2) for task in tasks}, torch.tensor([0, 1, -100, 1, 0])
+    found = summed_losses(tasks, logits, {task.name: labels for task in tasks})
+    for n, task in enumerate(tasks):
+        how = {"weight": torch.tensor(weights[n]), "reduction": "sum", "label_smoothing": smoothing}
+        expected = torch.nn.functional.cross_entropy(logits[task.name], labels, **how)
+        torch.testing.assert_close(found[task.name], expected)
+
+
+def test_without_counts_the_loss_of_a_task_is_a_tensor_of_its_own():
+    model, inputs = tiny_bert(tasks=KINDS[:4]), batch()
+    inputs["labels"] = {task["name"]: inputs["labels"][task["name"]] for task in KINDS[:4]}
+    losses = model(**inputs).losses
+    losses["topic"] *= 2.0
+    losses["topic"].backward()
+    assert {name for name, head in model.heads.items() if head.weight.grad is not None} == {"topic"}
+
+
+def test_counts_may_be_plain_numbers():
+    model, inputs = tiny_bert(tasks=KINDS[:4]), batch()
+    inputs["labels"] = {task["name"]: inputs["labels"][task["name"]] for task in KINDS[:4]}
+    items = counts(model, inputs)
+    expected = model(**inputs, num_items_in_batch=items).loss
+    found = model(**inputs, num_items_in_batch={name: int(count) for name, count in items.items()}).loss
+    torch.testing.assert_close(found, expected)
 
 
 def test_tasks_of_one_kind_whose_logits_have_other_shapes_are_computed_apart():

@@ -131,14 +131,13 @@ import sys
 from pathlib import Path
 from datasets import load_dataset
 from hf_multitask.data.preparation import PreparedData
-from hf_multitask.data.tokenization import tokenize
 from hf_multitask.modeling.tokenizer_source import load_tokenizer
 import hf_multitask.data.tokenization as module
 
 tokenizer = load_tokenizer(sys.argv[1])
 for max_length in (8, 9):
     rows = load_dataset("json", data_files=sys.argv[2], split="train", cache_dir=sys.argv[3])
-    tokenize(rows, tokenizer, max_length)
+    PreparedData([], {"train": {"rows": rows}}).tokenized(tokenizer, max_length)
 print(sorted(path.name for path in Path(sys.argv[3]).rglob("cache-*")))
 """
 
@@ -178,6 +177,18 @@ def test_a_known_tokenizer_reads_from_the_cache_what_it_would_compute(pieces, tm
     again = tokenize(rows, other, max_length, Hasher.hash(other))
     assert again[:] == tokenize(texts("Washing", "is Washing is"), other, max_length)[:]
     assert (again.cache_files == first.cache_files) == (change == "nothing")
+
+
+class Unpicklable:
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+
+def test_a_tokenizer_that_cannot_be_pickled_still_reads(pieces):
+    tokenizer = copy.copy(pieces)
+    tokenizer.part = Unpicklable()
+    found = PreparedData([], {"train": {"rows": texts("Washing is")}}).tokenized(tokenizer, 8)
+    assert found["train"]["rows"]["length"] == [5]
 
 
 class Counted:

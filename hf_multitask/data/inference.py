@@ -13,6 +13,9 @@ from .targets import Source, zero_or_one
 
 Scalar = str | int | float | None
 
+MOST_KEPT = 10_000
+"""Different cells of a task that are remembered, so that each is looked at once; of numbers there may be millions."""
+
 GIVE_KIND = "Give the task's problem_type under tasks, or correct the rows."
 
 
@@ -34,13 +37,14 @@ class Column:
 
     def cells(self, task: str) -> Iterator[tuple[tuple[Any, ...], str]]:
         """The cells of every row that has any, and their place; the first alone of rows with the same scalars."""
-        seen = set()
+        seen: set[Any] = set()
         for row, cells in enumerate(cells_of(self.rows, self.source.columns)):
             if all(isinstance(cell, Scalar) for cell in cells):
                 key = cells, tuple(map(type, cells))  # 1, 1.0 and true are equal
                 if key in seen:
                     continue
-                seen.add(key)
+                if len(seen) < MOST_KEPT:
+                    seen.add(key)
             if not all(map(is_empty, cells)):
                 yield cells, f"Task {task!r}, row {row + 1} of {self.where}"
 

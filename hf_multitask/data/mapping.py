@@ -1,14 +1,17 @@
 """From raw rows to texts and targets, every task present in every row."""
 
+import inspect
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
-from datasets.fingerprint import generate_random_fingerprint
+from datasets.fingerprint import Hasher, generate_random_fingerprint
 
 from ..modeling.task import Task
 from ..settings.dataset_settings import DatasetSettings
@@ -69,7 +72,8 @@ def map_rows(
     )
     schema = features.arrow_schema
 
-    def map_batch(columns: Mapping[str, list[Any]], indices: list[int]) -> pa.Table:
+    def map_batch(columns: Mapping[str, list[Any]], indices: list[int], code: str) -> pa.Table:
+        del code  # is there to be hashed
         batch_numbers = indices if numbers is None else [numbers[index] for index in indices]
         batch = RawBatch(columns, batch_numbers, where)
         words = batch.words(settings.text_columns[0]) if has_words else None
@@ -94,6 +98,7 @@ def map_rows(
         batched=True,
         with_indices=True,
         features=features,
+        fn_kwargs={"code": _code()},
         remove_columns=list(used),
         # A hash of everything in `map_batch` tells what to look for in the cache of files; rows in memory have none.
         new_fingerprint=None if dataset.cache_files else generate_random_fingerprint(),
@@ -120,7 +125,10 @@ def _as_table(
             values[place] = None
     fields = list(schema.field("targets").type)
     size = len(origins)
-    of_tasks = [pa.array(targets.get(field.name, [None] * size), field.type) for field in fields]
+    of_tasks = [
+        pa.array(targets[field.name], field.type) if field.name in targets else pa.nulls(size, field.type)
+        for field in fields
+    ]
     arrays = {
         **{name: pa.array(values, schema.field(name).type) for name, values in texts.items()},
         "targets": pa.StructArray.from_arrays(of_tasks, fields=fields),
@@ -128,6 +136,15 @@ def _as_table(
         "reason": pa.array([reasons.get(place) for place in range(size)], pa.string()),
     }
     return pa.Table.from_pydict(arrays, schema=schema)
+
+
+@lru_cache
+def _code() -> str:
+    """A hash of how rows are read: `datasets` has none of code in modules, and its cache outlives a version of it."""
+    hashed: str = Hasher.hash(
+        [inspect.getsource(sys.modules[part.__module__]) for part in (is_mixed, RawBatch, target_feature)]
+    )
+    return hashed
 
 
 def check_columns(dataset: Dataset, settings: DatasetSettings, where: str) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, IterableDataset
-from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
 from ..modeling.task import Task, parse_tasks
@@ -24,7 +23,7 @@ from .sources import given_splits, load_splits, load_stream
 from .splitting import cut, draw
 from .statistics import count_targets, fit_tasks, label_counts, numbers
 from .streaming import Stream
-from .tokenization import tokenize
+from .tokenization import hash_of, tokenize
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class PreparedData:
 
     def tokenized(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Splits:
         """Per split and dataset, the tokenised rows."""
-        known = Hasher.hash(tokenizer)
+        known = hash_of(tokenizer)
         return {
             split: {name: tokenize(rows, tokenizer, max_length, known) for name, rows in datasets.items()}
             for split, datasets in self.splits.items()

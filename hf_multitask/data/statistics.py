@@ -148,9 +148,9 @@ def _targets(task: Task, datasets: Iterable[Dataset]) -> Iterable[Any]:
     """The column of the task's targets in each of the mapped `datasets` that has any."""
     for rows in datasets:
         if rows not in _COLUMNS:
-            targets = rows.with_format("arrow")[:]["targets"].combine_chunks()
-            columns = zip((field.name for field in targets.type), targets.flatten(), strict=True)
-            _COLUMNS[rows] = {name: column for name, column in columns if column.null_count < len(column)}
+            targets = rows.with_format("arrow")[:]["targets"]
+            columns = {field.name: pc.struct_field(targets, field.name) for field in targets.type}
+            _COLUMNS[rows] = {name: column for name, column in columns.items() if column.null_count < len(column)}
         if task.name in _COLUMNS[rows]:
             yield _COLUMNS[rows][task.name]
 

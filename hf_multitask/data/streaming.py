@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from datasets import Dataset, Features, IterableDataset
-from datasets.fingerprint import Hasher
 from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import PreTrainedTokenizerBase
 
@@ -20,7 +19,7 @@ from ..settings.mixing_settings import MixingSettings
 from .mapping import forms_of, map_rows
 from .mixing import PLACES, ROWS, random_stream
 from .skipped_rows import check_none_skipped
-from .tokenization import tokenize
+from .tokenization import hash_of, tokenize
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ class Stream:
         return _shuffled(self._in_parts(pass_number, generator), generator, BUFFER)
 
     def finish(
-        self, raw: Sequence[RawRow], tokenizer: PreTrainedTokenizerBase, max_length: int, tokenizer_hash: str
+        self, raw: Sequence[RawRow], tokenizer: PreTrainedTokenizerBase, max_length: int, tokenizer_hash: str | None
     ) -> list[dict[str, Any] | None]:
         """Each row mapped and tokenised; `None` where it cannot be used.
 
@@ -155,7 +154,7 @@ class StreamedMixture:
         self.shares = {name: weight / sum(weights) for name, weight in zip(datasets, weights, strict=True)}
         first = next(iter(datasets.values()))[0]
         self.filler = first | {"targets": dict.fromkeys(first["targets"])}
-        self._finishing = (tokenizer, max_length, Hasher.hash(tokenizer))
+        self._finishing = (tokenizer, max_length, hash_of(tokenizer))
 
     def draws(self, seed: int, batch_rows: int) -> Iterator[list[tuple[int, Any]]]:
         """The rows of each effective batch, each the number of its source and what `finish` asks for; without an end.

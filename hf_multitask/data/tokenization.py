@@ -30,8 +30,7 @@ def tokenize(
             (read apart), or with `words`; and anything else.
         tokenizer: The backbone's.
         max_length: In tokens, special tokens included.
-        tokenizer_hash: `datasets`' `Hasher.hash(tokenizer)`, which tells whether a result can be taken from its cache.
-            It takes 0.2 s: who reads many datasets tells it.
+        tokenizer_hash: [`hash_of`] the tokenizer, where it is known.
 
     Raises:
         ValueError: A row is longer than the backbone can read, and `max_length` does not cut it; or words are labelled,
@@ -91,6 +90,18 @@ def tokenize(
     for task in word_tasks:
         _report_lost_words(task, _num_labelled(dataset, task), _num_labelled(tokenized, task), max_length)
     return tokenized
+
+
+def hash_of(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """What tells `datasets` whether its cache has what the tokenizer would make; `None` where it cannot be told.
+
+    It takes 0.2 s: who tokenises many datasets asks once.
+    """
+    try:
+        found: str = Hasher.hash(tokenizer)
+    except Exception:  # whatever a tokenizer raises that cannot be pickled; `Dataset.map` warns of it
+        return None
+    return found
 
 
 def _features(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, removed: list[str], has_second: bool) -> Features:

@@ -16,11 +16,6 @@ def labelled(labels: Tensor) -> Tensor:
     return ~labels.isnan() if labels.is_floating_point() else labels.ne(IGNORE_INDEX)
 
 
-def count_labels(labels: Tensor) -> Tensor:
-    """Number of targets (rows, tokens, or values of a row), a 0-d int64 tensor."""
-    return labelled(labels).sum()
-
-
 def check_labels(tasks: Iterable[Task], labels: Any) -> None:
     """Raise unless `labels` can be those of the tasks.
 

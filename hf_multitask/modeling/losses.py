@@ -3,7 +3,7 @@
 Letters of the shapes: B texts, L tokens, C outputs of a task, T tasks.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ def task_losses(
     labels: Mapping[str, Tensor],
     num_items_in_batch: Mapping[str, Tensor] | None = None,
     teacher_logits: Mapping[str, Tensor] | None = None,
+    together: Collection[str] = (),
 ) -> dict[str, Tensor]:
     r"""Mean loss of each task that has targets,
 
@@ -63,15 +64,16 @@ def task_losses(
             micro-batches and processes. It must hold exactly the tasks that have any there, so that all processes
             agree on the heads in use. `None`: this batch is the whole batch.
         teacher_logits: Per task, another model's logits, NaN where a label, or nothing, is the target instead.
+        together: Tasks that are learned from their sum. Computed at once they take less time, and the loss of one alone
+            would give the heads of all a gradient, of zeros.
     """
     tasks, teacher_logits = list(tasks), teacher_logits or {}
-    learned = names_learned(tasks, labels, teacher_logits, num_items_in_batch)
     if num_items_in_batch is None:
         counts_T = count_items(tasks, labels, teacher_logits)
         counted = zip(tasks, counts_T, counts_T.tolist(), strict=True)
         num_items_in_batch = {task.name: count for task, count, number in counted if number}
     losses: dict[str, Tensor] = {}
-    for group in [[task for task in tasks if task.name in learned], *([task] for task in tasks)]:
+    for group in [[task for task in tasks if task.name in together], *([task] for task in tasks)]:
         missing = [task for task in group if task.name not in losses and task.name in num_items_in_batch]
         losses |= _mean_losses(missing, logits, labels, num_items_in_batch, teacher_logits)
     return {task.name: losses[task.name] for task in tasks if task.name in losses}
@@ -84,15 +86,15 @@ def _mean_losses(
     num_items_in_batch: Mapping[str, Tensor],
     teacher_logits: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Those of the tasks with targets, computed together: who learns from one gives all a gradient, maybe of zeros."""
+    """Those of the tasks with targets, computed at once."""
     sums = summed_losses([task for task in tasks if task.name in labels], logits, labels)
     for task in (task for task in tasks if task.name in teacher_logits):
         distilled = summed_distillation(task, logits[task.name], teacher_logits[task.name])
         sums[task.name] = sums[task.name] + distilled if task.name in sums else distilled
-    if not sums:
-        return {}
+    if len(sums) < 2:
+        return {name: total / num_items_in_batch[name] for name, total in sums.items()}
     sums_T = torch.stack(list(sums.values()))
-    counts_T = torch.stack([num_items_in_batch[name] for name in sums])
+    counts_T = torch.stack([torch.as_tensor(num_items_in_batch[name]) for name in sums])
     losses_T = sums_T / counts_T.to(sums_T.device, non_blocking=True)
     return dict(zip(sums, losses_T.unbind(), strict=True))
 
@@ -103,7 +105,10 @@ def names_learned(
     teacher_logits: Mapping[str, Tensor] | None,
     num_items_in_batch: Mapping[str, Tensor] | None,
 ) -> set[str]:
-    """Tasks that are certain to be in the total loss, without a look at their labels; arguments as [`task_losses`]."""
+    """Tasks that are certain to be in the total loss, as far as can be told without a look at the labels.
+
+    None without `num_items_in_batch`. The arguments are those of [`task_losses`].
+    """
     if labels is None or num_items_in_batch is None:
         return set()
     given = {*labels, *(teacher_logits or {})} & set(num_items_in_batch)

@@ -145,7 +145,9 @@ class MultiTaskModel(TextModel):
             labels: Per task, (B,) int64, or (B, L) of a token classification, -100 where there is no target; float
                 (B, C) or, with one output, (B,) for the kinds whose answers are numbers or any number of labels, NaN
                 where there is none. Tasks may be left out.
-            num_items_in_batch: Per task, the targets of the whole effective batch; see [`task_losses`].
+            num_items_in_batch: Per task, the targets of the whole effective batch; see [`task_losses`]. With it, `loss`
+                is what to learn from: heads and losses are computed together, and one of `losses` alone would give the
+                heads of all tasks a gradient, of zeros.
             teacher_logits: Beside `labels`, per task another model's (B, C) or (B, L, C), NaN where there are none.
             output_hidden_states: Whether to return the backbone's hidden states, of first and then of second texts.
             output_attentions: Whether to return the backbone's attentions.
@@ -179,12 +181,12 @@ class MultiTaskModel(TextModel):
             check_labels(self.config.tasks, labels)
         views = self.fan_out(encoded) if self.fan_out is not None and labels is not None else {}
         tasks = self.config.tasks
-        learned = names_learned(tasks, labels, teacher_logits, num_items_in_batch)
+        learned = set() if views else names_learned(tasks, labels, teacher_logits, num_items_in_batch)
         logits = task_logits(tasks, self.heads, encoded, num_texts, pair_rows, views, learned)
 
         loss, losses = None, None
         if labels is not None:
-            losses = task_losses(tasks, logits, labels, num_items_in_batch, teacher_logits)
+            losses = task_losses(tasks, logits, labels, num_items_in_batch, teacher_logits, learned)
             loss = total_loss(tasks, losses)
             if loss is None:
                 loss = torch.zeros((), device=encoded.embedding.device)

@@ -29,18 +29,24 @@ def summed_losses(
         groups.setdefault(_kind(task, logits[task.name]), []).append(task)
     found: dict[str, Tensor] = {}
     for group in groups.values():
-        logits_GNC = torch.stack([logits[task.name] for task in group]).float()
+        logits_GNC = _stacked([logits[task.name] for task in group]).float()
         shape = logits_GNC.shape[1:-1] if group[0].is_choice else logits_GNC.shape[1:]
-        labels_GN = torch.stack([labels[task.name].reshape(shape) for task in group])
+        labels_GN = _stacked([labels[task.name].reshape(shape) for task in group])
         sums_G = (_choice if group[0].is_choice else _numbers)(group, logits_GNC, labels_GN)
         found |= zip((task.name for task in group), sums_G.unbind(), strict=True)
     return found
 
 
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """As `torch.stack`, without a copy of one."""
+    return torch.stack(list(tensors)) if len(tensors) > 1 else tensors[0][None]
+
+
 def _kind(task: Task, logits: Tensor) -> Any:
     """What tasks have in common whose losses are computed together."""
     alike = task.is_choice or task.problem_type, logits.shape, task.label_smoothing, task.class_weights is None
-    return (*alike, task.name) if task.class_weights is not None and task.label_smoothing else alike
+    needs_torch = task.is_choice and task.class_weights is not None and task.label_smoothing  # its own formula for both
+    return (*alike, task.name) if needs_torch else alike
 
 
 def _choice(tasks: Sequence[Task], logits_GNC: Tensor, labels_GN: Tensor) -> Tensor:

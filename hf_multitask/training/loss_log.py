@@ -45,7 +45,8 @@ class TaskLossLog:
             return {}
         sums = dict.fromkeys(names, torch.zeros((), device=self._device))
         for together, losses_T in self._sums.items():
-            sums |= {name: sums[name] + loss for name, loss in zip(together, losses_T.unbind(), strict=True)}
+            found = zip(together, losses_T.unbind(), strict=True)
+            sums |= {name: sums[name] + loss for name, loss in found if name in sums}
         sums_T = reduce(torch.stack(list(sums.values())))
         means = {name: total / self._batches[name] for name, total in zip(names, sums_T.tolist(), strict=True)}
         self.clear()

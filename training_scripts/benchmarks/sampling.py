@@ -59,10 +59,13 @@ def measure(variants: Sequence[Variant], method: Method) -> tuple[dict[str, Samp
     # second of it. A user has one of them, and one `train()` for thousands of steps.
     gc.collect()
     gc.freeze()
-    for number, name in interleaved(list(found), 0 if method.is_trial else method.rounds):
-        if name not in skipped:
-            with _skipping(name, skipped):
-                _take_round(by_name[name], method, found[name], number)
+    try:
+        for number, name in interleaved(list(found), 0 if method.is_trial else method.rounds):
+            if name not in skipped:
+                with _skipping(name, skipped):
+                    _take_round(by_name[name], method, found[name], number)
+    finally:
+        gc.unfreeze()
     return {name: samples for name, samples in found.items() if name not in skipped}, skipped
 
 
