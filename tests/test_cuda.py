@@ -3,7 +3,7 @@
 import pytest
 import torch
 from architectures import ARCHITECTURES, tiny_model, token_ids
-from conftest import tiny_bert
+from conftest import TASKS, tiny_bert
 from test_short_texts import attend_each
 from test_trainer import rows
 from test_trainer import trainer as cpu_trainer
@@ -235,6 +235,9 @@ def test_compiled_layers_compute_the_same_and_are_as_before_afterwards():
     assert torch.equal(gradients(model, torch.float32), exact)
 
 
+WEIGHTED = [{**TASKS[0], "class_weights": [1.0, 2.0, 0.5]}, {**TASKS[1], "loss_weight": 0.5}]
+
+
 class NoWaiting(TrainerCallback):
     """From the third step to the last but one, whatever makes the host wait for the GPU is an error."""
 
@@ -248,13 +251,15 @@ class NoWaiting(TrainerCallback):
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+@pytest.mark.parametrize("tasks", [TASKS, WEIGHTED], ids=["plain", "weighted"])
 @pytest.mark.parametrize("arguments", [{}, {"bf16": True}, {"bf16": True, "max_grad_norm": 1.0}])
-def test_the_host_does_not_wait_for_the_gpu_between_two_lines_of_the_log(tmp_path, tokenizer, arguments):
+def test_the_host_does_not_wait_for_the_gpu_between_two_lines_of_the_log(tmp_path, tokenizer, tasks, arguments):
     """Where batches are packed: transformers looks into the mask of a padded one."""
     made = cpu_trainer(
         tmp_path,
         tokenizer,
-        data=rows(64),
+        tiny_bert(tasks=tasks),
+        rows(64),
         use_cpu=False,
         logging_steps=100,
         per_device_train_batch_size=8,
