@@ -37,14 +37,13 @@ class Column:
 
     def cells(self, task: str) -> Iterator[tuple[tuple[Any, ...], str]]:
         """The cells of every row that has any, and their place; the first alone of rows with the same scalars."""
-        seen: set[Any] = set()
+        seen: set[tuple[Any, ...]] = set()  # a column holds values of one type: 1 and true do not meet
         for row, cells in enumerate(cells_of(self.rows, self.source.columns)):
             if all(isinstance(cell, Scalar) for cell in cells):
-                key = cells, tuple(map(type, cells))  # 1, 1.0 and true are equal
-                if key in seen:
+                if cells in seen:
                     continue
                 if len(seen) < MOST_KEPT:
-                    seen.add(key)
+                    seen.add(cells)
             if not all(map(is_empty, cells)):
                 yield cells, f"Task {task!r}, row {row + 1} of {self.where}"
 

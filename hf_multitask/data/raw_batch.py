@@ -54,14 +54,14 @@ class RawBatch:
         is_label = task.is_choice and not task.reads_tokens
 
         def read(place: int) -> Any:
-            key = type(rows[place][0]), rows[place][0]
-            may_be_known = is_label and isinstance(rows[place][0], str | int)
-            if may_be_known and key in known:
-                return known[key]
+            cell = rows[place][0]
+            may_be_known = is_label and isinstance(cell, str | int)
+            if may_be_known and cell in known:
+                return known[cell]
             options = {"num_words": len(words[place] or ())} if words is not None and task.reads_tokens else {}
             found = target_of(rows[place], task, source, f"Task {task.name!r}, {self._row(place, 'row')}", **options)
             if may_be_known:
-                known[key] = found
+                known[cell] = found
             return found
 
         return self._read(read)
