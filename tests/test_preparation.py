@@ -348,3 +348,19 @@ def test_class_weights_by_label_may_be_given_for_inferred_labels(prepared):
 def test_settings_that_do_not_fit_the_inferred_kind_are_refused(prepared):
     with pytest.raises(ValueError, match="label_smoothing must be left out for problem_type 'regression'"):
         prepared({"topics": topics(train="text,topic\na,1.5\nb,2\n")}, tasks={"topic": {"label_smoothing": 0.1}})
+
+
+def test_twice_the_datasets_and_tasks_are_opened_twice_as_often(monkeypatch):
+    """To open one takes longer the more tasks it has: a square of them would be a cube of the time."""
+    opened = []
+    plain = Dataset.with_format
+    monkeypatch.setattr(Dataset, "with_format", lambda rows, *args: opened.append(1) or plain(rows, *args))
+
+    def times(count):
+        datasets = {f"d{n}": {"text": "text", "targets": {f"t{n}": "label"}} for n in range(count)}
+        rows = Dataset.from_dict({"text": ["good film", "bad song"], "label": ["a", "b"]})
+        opened.clear()
+        prepare(RunSettings.from_dict({"backbone": "x", "datasets": datasets}), dict.fromkeys(datasets, rows))
+        return len(opened)
+
+    assert times(8) == 2 * times(4) > 0

@@ -141,9 +141,8 @@ def _as_table(
 @lru_cache
 def _code() -> str:
     """A hash of how rows are read: `datasets` has none of code in modules, and its cache outlives a version of it."""
-    hashed: str = Hasher.hash(
-        [inspect.getsource(sys.modules[part.__module__]) for part in (is_mixed, RawBatch, target_feature)]
-    )
+    modules = [sys.modules[part.__module__] for part in (is_mixed, map_rows, target_feature, RawBatch)]
+    hashed: str = Hasher.hash([inspect.getsource(module) for module in modules])
     return hashed
 
 

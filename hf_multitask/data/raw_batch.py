@@ -50,7 +50,6 @@ class RawBatch:
         target_of = TARGETS[task.problem_type]
         rows = list(zip(*(self._columns[column] for column in source.columns), strict=True))
         known: dict[Any, Any] = {}
-
         is_label = task.is_choice and not task.reads_tokens
 
         def read(place: int) -> Any:

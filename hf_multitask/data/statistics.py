@@ -18,6 +18,9 @@ from ..settings.task_settings import BALANCED, TaskSettings
 
 logger = logging.getLogger(__name__)
 
+_COLUMNS: WeakKeyDictionary[Dataset, dict[str, Any]] = WeakKeyDictionary()
+"""The targets of mapped rows: every task asks for its own, and to open a dataset costs more the more tasks it has."""
+
 
 def fit_tasks(
     tasks: Sequence[Task],
@@ -153,7 +156,3 @@ def _targets(task: Task, datasets: Iterable[Dataset]) -> Iterable[Any]:
             _COLUMNS[rows] = {name: column for name, column in columns.items() if column.null_count < len(column)}
         if task.name in _COLUMNS[rows]:
             yield _COLUMNS[rows][task.name]
-
-
-_COLUMNS: WeakKeyDictionary[Dataset, dict[str, Any]] = WeakKeyDictionary()
-"""The targets of mapped rows: every task asks for its own, and to open a dataset costs more the more tasks it has."""

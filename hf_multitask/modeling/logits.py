@@ -32,13 +32,12 @@ def task_logits(
         num_texts: B; what is behind them are second texts.
         pair_rows: The first text of each second text.
         views: Per task that is to read another tensor than all, that tensor.
-        learned: Tasks that are in the loss. Their heads are stacked where they can be.
+        learned: Tasks that are in the loss, and have no view. Their heads are stacked where they can be.
     """
     tasks = list(tasks)
     first_BD, second_SD = encoded.embedding[:num_texts], encoded.embedding[num_texts:]
-    alike = [task for task in tasks if task.name in learned and task.has_head and not task.reads_tokens]
-    linear: Any = {task.name: heads[task.name] for task in alike if task.name not in views}
-    linear = {name: head for name, head in linear.items() if can_be_stacked(head)}
+    alike = [task.name for task in tasks if task.name in learned and task.has_head and not task.reads_tokens]
+    linear: Any = {name: heads[name] for name in alike if can_be_stacked(heads[name])}
     stacked = stacked_logits(linear, first_BD) if len(linear) > 1 else {}
     logits = {}
     for task in tasks:
