@@ -262,6 +262,33 @@ def test_evaluation_losses_do_not_depend_on_the_batch_size(tmp_path, tokenizer, 
     assert losses[0]["eval_loss"] == pytest.approx(losses[0]["eval_topic_loss"] + losses[0]["eval_sentiment_loss"])
 
 
+def test_evaluation_computes_no_loss_that_nobody_reads(tmp_path, tokenizer, monkeypatch):
+    job = trainer(tmp_path, tokenizer, per_device_eval_batch_size=5)
+    seen = []
+    job.model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(sorted(kwargs)), with_kwargs=True)
+    assert job.evaluate()["eval_loss"] > 0
+    assert len(seen) == 4
+    assert not any("labels" in names for names in seen)
+
+
+def test_the_losses_of_batches_are_there_for_metrics_that_ask_for_them(tmp_path, tokenizer):
+    found = []
+    job = trainer(tmp_path, tokenizer, per_device_eval_batch_size=4, include_for_metrics=["loss"])
+    job.compute_metrics = lambda prediction: found.append(prediction.losses) or {}
+    job.evaluate()
+    assert len(found[0]) == 16
+    assert all(found[0] > 0)
+
+
+@pytest.mark.parametrize("unknown", ["mood", None])
+def test_labels_of_another_task_are_refused_by_evaluation(tmp_path, tokenizer, unknown):
+    job = trainer(tmp_path, tokenizer)
+    inputs = job.data_collator([job.eval_dataset[0]])
+    inputs["labels"] = {unknown: torch.zeros(1, dtype=torch.int64)} if unknown else torch.zeros(1)
+    with pytest.raises(ValueError, match="labels must"):
+        job.prediction_step(job.model, inputs, False)
+
+
 def test_evaluation_reports_each_task(tmp_path, tokenizer):
     metrics = trainer(tmp_path, tokenizer).evaluate(metric_key_prefix="test")
     for task in ("topic", "sentiment"):

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from accelerate.utils import send_to_device
+from torch import nn
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..evaluation.calibration import Calibration, calibrate
 from ..evaluation.metrics import MultiTaskMetrics, evaluation_losses
+from ..modeling.labels import check_labels
 from .arguments import MultiTaskTrainingArguments
 from .batching_trainer import BatchingTrainer
 from .computing import fast
@@ -16,6 +19,20 @@ class EvaluatingTrainer(BatchingTrainer):
     """As [`Trainer`], but evaluation losses are exact means over a split's labelled rows, not means of batch means."""
 
     args: MultiTaskTrainingArguments
+
+    def prediction_step(self, model: nn.Module, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As [`Trainer.prediction_step`], but the model does not see the labels, and there is no loss of the batch.
+
+        Nobody reads it, since a split's losses come from the logits of the whole split; unless `include_for_metrics`
+        asks for it.
+        """
+        labels = inputs.get("labels")
+        if labels is None or "loss" in self.args.include_for_metrics:
+            return super().prediction_step(model, dict(inputs), *args, **kwargs)
+        check_labels(self.model.config.tasks, labels)
+        unlabelled = {name: value for name, value in inputs.items() if name != "labels"}
+        loss, logits, _ = super().prediction_step(model, unlabelled, *args, **kwargs)
+        return loss, logits, send_to_device(labels, self.args.device)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """As [`Trainer.evaluation_loop`], with exact losses in place of means of batch means."""
