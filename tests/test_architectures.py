@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from hf_multitask import MultiTaskModel
+from hf_multitask.modeling.backbone import num_positions
 
 # DeBERTa's modules in transformers 5.17 are compiled by torch.jit when they are imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
@@ -62,6 +63,17 @@ def test_architectures_excused_from_padding_see_it_themselves(model_type: str) -
         together = backbone(**batch).last_hidden_state[1, :5]
         alone = backbone(**{name: value[1:, :5] for name, value in batch.items()}).last_hidden_state[0]
     assert (together - alone).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_as_many_tokens_are_read_as_there_are_positions_and_any_number_without(model_type: str) -> None:
+    model = tiny_model(model_type)
+    positions = num_positions(model.backbone)
+    with torch.no_grad():
+        model(**token_ids(positions or 100))
+        if positions is not None:
+            with pytest.raises((IndexError, RuntimeError)):
+                model(**token_ids(positions + 1))
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)

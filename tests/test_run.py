@@ -1,6 +1,7 @@
 """A run that is set up has found what is wrong with its input, and has settled what it reads."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -45,6 +46,47 @@ def test_a_checkpoint_reads_as_much_as_was_asked_for_and_no_more_than_its_encode
     model = run_of(MOODS | max_length).trainer.model
     assert model.tokenizer.model_max_length == limit
     assert model.encode("good " * 100).shape == (16,)
+
+
+@pytest.fixture
+def unlimited(tmp_path, backbone_folder):
+    """A backbone of 64 positions whose tokenizer, as many do, does not say how much is read."""
+    folder = shutil.copytree(backbone_folder, tmp_path / "unlimited")
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_max_length": int(1e30)}))
+    return {"backbone": str(folder)}
+
+
+LONG = {"datasets": {"long": MOODS["datasets"]["moods"] | {"path": "long"}}}
+
+
+@pytest.fixture
+def long_texts(tmp_path):
+    (tmp_path / "long").mkdir()
+    rows = [{"text": "good " * count, "mood": mood} for mood, count in (("p", 100), ("n", 2))]
+    (tmp_path / "long" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.usefixtures("long_texts")
+def test_by_default_texts_are_cut_to_what_the_encoder_has_positions_for(run_of, unlimited):
+    run = run_of(LONG | unlimited)
+    assert sorted(run.trainer.train_dataset[index]["length"] for index in range(2)) == [4, 64]
+
+
+@pytest.mark.usefixtures("long_texts")
+def test_a_text_longer_than_the_encoder_has_positions_for_is_refused_before_training(run_of, unlimited):
+    message = "max_length must be at most the 64 tokens of the backbone, found 65 and a text of 65 tokens"
+    with pytest.raises(ValueError, match=message):
+        run_of(LONG | unlimited | {"max_length": 65})
+
+
+def test_a_stream_must_be_cut_to_what_the_encoder_can_read(run_of, unlimited):
+    task = {"problem_type": "single_label_classification", "labels": ["p", "n"]}
+    moods = MOODS["datasets"]["moods"] | {"streaming": True}
+    streamed = {"datasets": {"moods": moods}, "tasks": {"mood": task}, "max_length": 65}
+    training = {"output_dir": "output", "use_cpu": True, "report_to": "none", "max_steps": 1}
+    with pytest.raises(ValueError, match="at most the 64 tokens of the backbone where a dataset is streamed, found 65"):
+        run_of(streamed | unlimited | {"training": training})
 
 
 def test_single_texts_are_no_samples_of_a_similarity_and_that_is_said_before_training(run_of):

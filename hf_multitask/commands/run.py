@@ -79,15 +79,22 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
                 "sample_texts must be answered by a task that reads single texts, found only similarities. Leave "
                 "sample_texts out: pairs of the data are shown."
             )
-        tokenizer, max_length = start.tokenizer, start.max_length
+    set_seed(args.seed)  # the heads' first values too are a function of the seed
+    model = load_start(start, data.tasks)
+    tokenizer = start.tokenizer
+    max_length = settings.max_length or min(start.max_length, tokenizer.model_max_length)
+    if data.streams and max_length > tokenizer.model_max_length:
+        raise ValueError(
+            f"max_length must be at most the {tokenizer.model_max_length} tokens of the backbone where a dataset is "
+            f"streamed, found {max_length}: its longest text is not known. Lower max_length."
+        )
+    with args.main_process_first(desc="tokenising the data"):
         splits = data.tokenized(tokenizer, max_length)
-        # So that it is saved: what was read in training is read in use.
-        tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
+    # So that it is saved: what was read in training is read in use.
+    tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
     evaluated = {split: mix(list(splits[split].values())) for split in EVALUATED if split in splits}
     if "validation" not in evaluated and "eval_strategy" not in settings.training:
         args.eval_strategy = IntervalStrategy.NO
-    set_seed(args.seed)  # the heads' first values too are a function of the seed
-    model = load_start(start, data.tasks)
     retention = retain_tasks(settings.retain, start, model, data, args)
     if retention == "distill":
         splits["train"] = teach_tasks(splits["train"], start, model, args)

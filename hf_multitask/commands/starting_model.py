@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from ..backbones import resolve_backbone
+from ..modeling.backbone import num_positions
 from ..modeling.configuration_multitask import MultiTaskConfig
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.reading import UNLIMITED
@@ -65,11 +66,22 @@ def find_start(settings: RunSettings) -> Start:
 def load_start(start: Start, tasks: Sequence[Task]) -> MultiTaskModel:
     """The model with the weights of `start` and a head for each of the `tasks`: the earlier ones, then new ones.
 
+    The tokenizer of `start` then knows how much the encoder can read, which many do not say by themselves.
+
     Raises:
         ValueError: Weights of an earlier model are missing, or not of the shape that its configuration says.
     """
-    if not start.earlier:
-        return MultiTaskModel.from_backbone(start.source, tasks=tasks, pooling=start.pooling)
+    if start.earlier:
+        model = _load_earlier(start, tasks)
+    else:
+        model = MultiTaskModel.from_backbone(start.source, tasks=tasks, pooling=start.pooling)
+    positions = num_positions(model.backbone)
+    if positions is not None:
+        start.tokenizer.model_max_length = min(positions, start.tokenizer.model_max_length)
+    return model
+
+
+def _load_earlier(start: Start, tasks: Sequence[Task]) -> MultiTaskModel:
     model, info = MultiTaskModel.from_pretrained(start.source, dtype=torch.float32, output_loading_info=True)
     wrong = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
     if wrong:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from .backbone import auto_class, freeze_unused_modules, readable_tokens
+from .backbone import auto_class, freeze_unused_modules, num_positions, readable_tokens
 from .configuration_multitask import MultiTaskConfig
 from .decoding import decide, probabilities
 from .encoder import Encoded, encode_texts
@@ -104,7 +104,7 @@ class MultiTaskModel(TextModel):
         model = cls(config, backbone=backbone)
         model.heads.to(device=backbone.device, dtype=backbone.dtype)
         model.eval()
-        max_length = layout.max_length or readable_tokens(backbone.config)
+        max_length = layout.max_length or num_positions(backbone) or readable_tokens(backbone.config)
         model.tokenizer_source = TokenizerSource(name_or_path, hub_kwargs, max_length=max_length)
         return model
 
