@@ -39,5 +39,5 @@ def pair_logits(embedding_BD: Tensor, second_SD: Tensor | None, rows_S: Tensor |
     """
     logits = torch.full((embedding_BD.shape[0], 1), float("nan"), device=embedding_BD.device)
     if second_SD is None or rows_S is None:
-        return logits
+        return logits + 0 * embedding_BD[:, :1].float()  # a batch without pairs has a gradient too, of zeros
     return logits.index_copy(0, rows_S, cosine_logits(embedding_BD[rows_S], second_SD))

@@ -215,6 +215,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
             self._losses.add(outputs["losses"])
             copies = self.accelerator.num_processes // self.get_tp_size()
             loss = self._gradients.weigh(loss, outputs["losses"], copies)
+            loss = loss if loss.requires_grad else loss.detach().requires_grad_()  # nothing that it depends on learns
         return (loss, outputs) if return_outputs else loss
 
     @torch.no_grad()
