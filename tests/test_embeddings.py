@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from transformers import AutoTokenizer, BertModel
 from transformers.utils import logging
 
 from hf_multitask import MultiTaskConfig, MultiTaskModel
+from hf_multitask.modeling.inference import evaluating
 from hf_multitask.modeling.sentence_transformers_layout import Layout, read_layout
 
 TASKS = [{"name": "topic", "labels": ["a", "b"]}]
@@ -82,6 +84,25 @@ def test_embedding_leaves_the_model_in_its_mode(tokenizer):
     model = tiny_bert(hidden_dropout_prob=0.5).train()
     model.tokenizer = tokenizer
     assert (model.encode("good film") == model.encode("good film")).all()
+    assert model.training
+
+
+def test_a_thread_that_is_done_leaves_the_model_as_another_needs_it():
+    model, entered, may_leave = tiny_bert().train(), Event(), Event()
+
+    def read():
+        with evaluating(model):
+            entered.set()
+            may_leave.wait(timeout=60)
+
+    other = Thread(target=read)
+    other.start()
+    assert entered.wait(timeout=60)
+    with evaluating(model):
+        pass
+    assert not model.training
+    may_leave.set()
+    other.join()
     assert model.training
 
 

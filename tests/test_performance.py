@@ -1,6 +1,8 @@
 """How the machine is to compute: measured, chosen safely, and put back."""
 
 import logging
+import threading
+import time
 
 import pytest
 import torch
@@ -15,6 +17,28 @@ from hf_multitask.training.computing import check_computing, fast
 
 FAST = Measured(threads=2, matmul_gain=2.2, matmul_error=3e-7, bf16_gain=2.0)
 """What a processor with AVX-512 and bfloat16 gives."""
+
+
+def test_one_thread_at_a_time_measures(monkeypatch):
+    inside, most = [], []
+
+    def timed(compute):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return compute(), 1.0
+
+    monkeypatch.setattr(performance, "timed", timed)
+    probe.cache_clear()
+    threads = [threading.Thread(target=probe, args=(1,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    probe.cache_clear()
+    assert len(most) == 6
+    assert max(most) == 1
 
 
 @pytest.fixture

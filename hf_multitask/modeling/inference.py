@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -10,19 +12,29 @@ from torch import nn
 from .attention import prefer_packed
 from .performance import choose, computing
 
+_USERS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+"""How many threads use a model that was in training, and is to be so again when the last one is done."""
+_COUNTING = Lock()
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Without dropout and gradients; the model is left in the mode, training or evaluation, it was in."""
-    was_training = model.training
-    if was_training:
-        model.eval()
+    with _COUNTING:
+        returns_to_training = model.training or model in _USERS
+        if returns_to_training:
+            _USERS[model] = _USERS.get(model, 0) + 1
+            model.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        if was_training:
-            model.train()
+        if returns_to_training:
+            with _COUNTING:
+                _USERS[model] -= 1
+                if not _USERS[model]:
+                    del _USERS[model]
+                    model.train()
 
 
 @contextmanager

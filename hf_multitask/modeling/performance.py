@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 PERFORMANCE = ("exact", "auto", "off")
 """What may be chosen: what is as accurate as float32; also what rounds, where it is faster; nothing."""
+
+_PROBING = Lock()
 
 TOLERANCE = 1e-5
 """Largest relative difference, in the Frobenius norm, between two ways to multiply float32 matrices."""
@@ -89,11 +92,14 @@ def tf32_matmul(wanted: bool = True) -> Iterator[None]:
 
 @lru_cache
 def probe(threads: int) -> Measured:
-    """What multiplying matrices costs on this CPU, in a fraction of a second; measured once per number of threads."""
+    """What multiplying matrices costs on this CPU, in a fraction of a second; measured once per number of threads.
+
+    One thread at a time: the switch is the process's, and would let the plain product of another thread round too.
+    """
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(256, 384, generator=generator)
     right = torch.randn(384, 1536, generator=generator)
-    with torch.inference_mode():
+    with _PROBING, torch.inference_mode():
         plain, plain_seconds = timed(lambda: left @ right)
         with onednn_matmul():
             other, other_seconds = timed(lambda: left @ right)
