@@ -177,3 +177,15 @@ def test_the_filler_row_of_a_mixture_teaches_nothing(tmp_path, tokenizer, weight
     mixture = job(tmp_path, tokenizer, weights).train_dataset
     assert set(mixture[16]["teacher_logits"].values()) == {None}
     assert mixture[1]["teacher_logits"]["topic"] is not None
+
+
+@pytest.mark.parametrize("method", ["famo", "gradnorm"])
+def test_balancing_survives_divergences_that_rounding_makes_negative(tmp_path, tokenizer, monkeypatch, method):
+    def below_zero(task, logits, teacher_logits):
+        return summed_distillation(task, logits, teacher_logits) * 0 - 1e-6
+
+    monkeypatch.setattr("hf_multitask.modeling.losses.summed_distillation", below_zero)
+    model = tiny_bert(initializer_range=0.3)
+    found = job(tmp_path, tokenizer, model.state_dict(), balancing=method, per_device_train_batch_size=4)
+    found.train()
+    assert found.state.global_step == 4

@@ -11,6 +11,7 @@ from test_trainer import fresh, rows, trainer, weights  # noqa: F401 - a fixture
 
 from hf_multitask.data.collation import MultiTaskCollator
 from hf_multitask.data.tokenization import tokenize
+from hf_multitask.training.distillation import teach
 from hf_multitask.training.frozen import embed_rows, reads_only_embeddings
 
 SETTINGS = {"per_device_train_batch_size": 4, "train_sampling_strategy": "random"}
@@ -50,6 +51,14 @@ def test_targets_lengths_and_origins_stay_and_tokens_go(tokenizer):
     tokenised = tokenize(Dataset.from_list(data), tokenizer, 32)
     for name in ("targets", "length", "row"):
         assert found[name][:] == tokenised[name][:]
+
+
+def test_answers_of_another_model_stay(tokenizer):
+    model = tiny_bert()
+    tokenised = tokenize(Dataset.from_list(rows(5)), tokenizer, 32)
+    collate = MultiTaskCollator(tokenizer, model.config.tasks)
+    taught = teach(tiny_bert(), tokenised, model.config.tasks, collate, 2)
+    assert embed_rows(model, taught, collate, 2)["teacher_logits"][:] == taught["teacher_logits"][:]
 
 
 def test_rows_without_lengths_can_be_embedded(tokenizer):

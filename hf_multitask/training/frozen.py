@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .layerwise import find_backbone
 
-KEPT = ("targets", "length", "row")
+KEPT = ("targets", "teacher_logits", "length", "row")
 """Columns of tokenised rows that are not the model's inputs."""
 
 
@@ -42,7 +42,7 @@ def embed_rows(
 
     Args:
         model: A [`MultiTaskModel`], wrapped or not, on its device.
-        rows: Tokenised rows; their `targets`, `length` and `row` are kept.
+        rows: Tokenised rows; their `KEPT` columns are kept.
         collate: Makes a batch of the model's inputs from rows; see [`MultiTaskCollator`].
         batch_size: Texts encoded at once.
     """

@@ -187,7 +187,8 @@ class TaskGradients(TrainerCallback):
     def _over_processes(self) -> dict[str, float]:
         nothing = torch.zeros((), device=self._args.device)
         sums_T = self._reduce(torch.stack([self._sums.get(name, nothing) for name in self._names]))
-        return dict(zip(self._names, sums_T.tolist(), strict=True))
+        # A divergence from another model's answers may come out below 0 by rounding; methods take logarithms.
+        return {name: max(loss, 0.0) for name, loss in zip(self._names, sums_T.tolist(), strict=True)}
 
     def _note(self, factors: Mapping[str, float]) -> None:
         for name, factor in factors.items():
