@@ -133,3 +133,11 @@ def test_missing_targets_get_no_gradient(kind):
     logits = torch.randn(3, 2, requires_grad=True)
     only(task, logits, torch.tensor([[1.0, NAN], [NAN, NAN], [NAN, 0.0]])).backward()
     assert logits.grad.ne(0).tolist() == [[True, False], [False, False], [False, True]]
+
+
+@pytest.mark.parametrize("kind", ["multi_label_classification", "regression"])
+def test_whole_numbers_miss_a_target_where_they_are_minus_100(kind):
+    task = Task(name="t", problem_type=kind, labels=("x", "y"))
+    logits = torch.randn(2, 2)
+    expected = only(task, logits, torch.tensor([[1.0, NAN], [0.0, 1.0]]))
+    assert torch.equal(only(task, logits, torch.tensor([[1, -100], [0, 1]])), expected)

@@ -155,6 +155,12 @@ def test_an_added_head_has_the_models_dtype(model):
     assert model.heads["urgent"].weight.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_new_head_is_in_the_mode_of_its_model(model, training):
+    model.train(training).add_task({"name": "urgent", "labels": ["no", "yes"], "head": {"dropout": 0.5}})
+    assert {module.training for module in model.modules()} == {training}
+
+
 def test_a_removed_task_leaves_the_others_bit_equal(model):
     batch = inputs()
     before = model(**batch).logits["sentiment"]

@@ -223,7 +223,7 @@ class MultiTaskModel(TextModel):
             return
         head = build_head(new_task, self.config.hidden_size).apply(self._init_weights)
         reference = next(self.parameters())
-        self.heads[new_task.name] = head.to(device=reference.device, dtype=reference.dtype)
+        self.heads[new_task.name] = head.to(device=reference.device, dtype=reference.dtype).train(self.training)
 
     def remove_task(self, name: str) -> None:
         """Take the task called `name` and its head away; every other task's logits stay bit-equal.

@@ -69,9 +69,8 @@ def _choice(tasks: Sequence[Task], logits_GNC: Tensor, labels_GN: Tensor) -> Ten
 
 def _numbers(tasks: Sequence[Task], logits_GNC: Tensor, labels_GNC: Tensor) -> Tensor:
     """Summed losses of tasks whose targets are numbers, or any number of labels, (G,)."""
-    labels_GNC = labels_GNC.float()
     known = labelled(labels_GNC)
-    labels_GNC = labels_GNC.masked_fill(~known, 0.0)
+    labels_GNC = labels_GNC.float().masked_fill(~known, 0.0)
     if tasks[0].problem_type == "multi_label_classification":
         weights_G1C = None
         if tasks[0].class_weights is not None:
