@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hf_multitask.data.mixing import mix
 from hf_multitask.data.preparation import PreparedData
-from hf_multitask.data.tokenization import tokenize
+from hf_multitask.data.tokenization import tokenize, warn_of_cut_texts
 from hf_multitask.modeling.tokenizer_source import load_tokenizer
 
 WORD_TARGETS = {"names": List(Value("int64")), "topic": Value("int64")}
@@ -206,3 +206,18 @@ def test_a_hundred_datasets_hash_their_tokenizer_once(pieces):
     once, Counted.pickled = Counted.pickled, 0
     PreparedData([], {"train": {str(n): texts("Washing is") for n in range(100)}}).tokenized(tokenizer, 8)
     assert Counted.pickled == once == 1
+
+
+def test_rows_that_fill_the_length_are_counted_by_split(tokenizer, caplog):
+    def rows(*counts):
+        return tokenize(Dataset.from_list([{"text": "good " * count} for count in counts]), tokenizer, 8)
+
+    warn_of_cut_texts({"train": {"a": rows(2, 20), "b": rows(30)}, "test": {"a": rows(2)}}, 8)
+    (said,) = caplog.messages
+    assert said.startswith("Texts are read up to max_length=8 tokens, which 2 of 3 train rows fill.")
+
+
+def test_nothing_is_said_where_no_row_fills_the_length(tokenizer, caplog):
+    rows = tokenize(Dataset.from_list([{"text": "good film"}]), tokenizer, 8)
+    warn_of_cut_texts({"train": {"a": rows}}, 8)
+    assert caplog.messages == []

@@ -18,12 +18,13 @@ from ..settings.task_settings import BALANCED
 from .earlier_tasks import continued
 from .inference import Column, check_columns_of_labels, infer_labels, infer_problem_type, source_of
 from .mapping import SkippedRow, check_columns, forms_of, map_rows, where_of
+from .same_texts import text_keys, warn_of_trained_texts
 from .skipped_rows import check_none_skipped
 from .sources import given_splits, load_splits, load_stream
 from .splitting import cut, draw
 from .statistics import count_targets, fit_tasks, label_counts, numbers
 from .streaming import Stream
-from .tokenization import hash_of, tokenize
+from .tokenization import hash_of, tokenize, warn_of_cut_texts
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +57,12 @@ class PreparedData:
     def tokenized(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Splits:
         """Per split and dataset, the tokenised rows."""
         known = hash_of(tokenizer)
-        return {
+        tokenized = {
             split: {name: tokenize(rows, tokenizer, max_length, known) for name, rows in datasets.items()}
             for split, datasets in self.splits.items()
         }
+        warn_of_cut_texts(tokenized, max_length)
+        return tokenized
 
     def sizes(self) -> dict[str, dict[str, int]]:
         """Per dataset and split, the number of rows."""
@@ -183,6 +186,7 @@ def prepare(
     }
     data = PreparedData(tasks, splits_of_run, tuple(skipped), streams)
     _warn_of_labels_without_training_rows(settings, data)
+    warn_of_trained_texts(splits_of_run)
     return data
 
 
@@ -253,7 +257,7 @@ def _with_cut_splits(
     if primary := next((task for task in dataset.targets if task in choices), None):
         targets = pc.struct_field(train.with_format("arrow")[:]["targets"], primary)
         strata = pc.fill_null(targets, -1).to_pylist()
-    parts = cut(len(train), shares, strata, _seed(settings), f"dataset {name!r}")
+    parts = cut(text_keys(train), shares, strata, _seed(settings), f"dataset {name!r}")
     return splits | {split: train.select(indices) for split, indices in parts.items()}
 
 

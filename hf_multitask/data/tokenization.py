@@ -92,6 +92,25 @@ def tokenize(
     return tokenized
 
 
+def warn_of_cut_texts(splits: Mapping[str, Mapping[str, Dataset]], max_length: int) -> None:
+    """Say how many rows are not read to their end, as far as can be told: they fill `max_length` tokens.
+
+    Args:
+        splits: Per split and dataset, the tokenised rows.
+        max_length: In tokens, special tokens included.
+    """
+    found = []
+    for split, datasets in splits.items():
+        lengths = [rows.with_format("numpy")["length"][:] for rows in datasets.values()]
+        full = sum(int((lengths_N == max_length).sum()) for lengths_N in lengths)
+        found += [f"{full:,} of {sum(map(len, lengths)):,} {split} rows"] if full else []
+    if found:
+        logger.warning(
+            "Texts are read up to max_length=%d tokens, which %s fill. Raise it where their ends matter",
+            *(max_length, ", ".join(found)),
+        )
+
+
 def hash_of(tokenizer: PreTrainedTokenizerBase) -> str | None:
     """What tells `datasets` whether its cache has what the tokenizer would make; `None` where it cannot be told.
 
