@@ -167,7 +167,7 @@ def test_a_column_of_json_that_changes_its_type_is_kept_in_json_and_refused_in_p
         ("rows.csv", "text\n", (), "must have at least one row, found none"),
         ("rows.csv", "txt\ngood\n", (), r"must have the columns ['text'] with the texts, found the columns ['txt']"),
         ("rows.csv", "text,a\ngood,1\nbad,1,2\n", (), "3 cells in row 2, and 2 columns"),
-        ("rows.csv", 'text,a\ngood,1\n"bad,1\n', (), "behind row 1: unexpected end of data"),
+        ("rows.csv", 'text,a\ngood,1\n"bad,1\n', (), "in row 2 a quote that is opened and not closed"),
         ("rows.csv", "text,text\ngood,1\n", (), "the column 'text' twice"),
         ("rows.csv", b"text\ngood\nb\xe4d\n", (), "must be readable csv in UTF-8"),
         ("rows.tsv", 'text\ta\n"good\t1\nbad"\t2\n', (), "in row 1 a quote that is opened and not closed"),

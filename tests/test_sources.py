@@ -96,8 +96,13 @@ def test_a_csv_cell_is_the_string_that_stands_there(load, word):
     }
 
 
-def test_cells_missing_at_the_end_of_a_line_are_empty(load):
-    assert load({"train.csv": "text,topic\na,x\nb\n"})["train"]["topic"][:] == ["x", None]
+@pytest.mark.parametrize("separator", [",", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_within_quotes_and_lines_without_cells_are_no_rows_of_their_own(load, separator, end):
+    lines = ["text,topic", "", '"a', "", '""b"" c",x', "  ", "d,", ""]
+    name = "train.csv" if separator == "," else "train.tsv"
+    found = load({name: end.join(lines).replace(",", separator)})["train"]
+    assert found[:] == {"text": [f'a{end}{end}"b" c', "d"], "topic": ["x", None]}
 
 
 def test_a_changed_file_is_read_again(load):
@@ -117,10 +122,14 @@ def test_a_changed_file_is_read_again(load):
         ("train.csv", b"text,topic\na,x\n\xff,x\n", "can't decode byte 0xff"),
         ("train.csv", b"t\xe9xt,topic\na,x\n", "can't decode byte 0xe9"),
         ("train.jsonl", b'{"text": "\xff"}\n', "can't decode byte 0xff"),
-        ("train.csv", "text,topic\na,b,x\nc,d,y\n", "Expected 2 fields in line 2, saw 3"),
-        ("train.csv", "text,topic\na,x\nc,d,y\n", "Expected 2 fields in line 3, saw 3"),
-        ("train.csv", "text,topic\n" + "a,x\n" * 10_000 + "c,d,y\n", "Expected 2 fields in line 10002, saw 3"),
-        ("train.csv", 'text,topic\n"a,x\nb,y\n', "EOF inside string"),
+        ("train.csv", "text,topic\na,b,x\nc,d,y\n", "in train.csv, 3 cells in row 1, and 2 columns"),
+        ("train.csv", "text,topic\na,x\nc,d,y\n", "in train.csv, 3 cells in row 2, and 2 columns"),
+        ("train.csv", "text,topic\n" + "a,x\n" * 10_000 + "c,d,y\n", "3 cells in row 10001, and 2 columns"),
+        ("train.csv", "text,topic\na,x\nb\nc,y\n", "in train.csv, 1 cells in row 2, and 2 columns"),
+        ("train.tsv", "text\ttopic\na\tx\nb\nc\ty\n", "in train.tsv, 1 cells in row 2, and 2 columns"),
+        ("train.csv", 'text,topic\n"a,x\nb,y\n', "in train.csv, in row 1 a quote that is opened and not closed"),
+        ("train.csv", 'text,topic\na,x\n"b,y\nc,x\na "d" e,x\nf,y\n', "in row 2 a quote that is opened and not"),
+        ("train.csv", '"text,topic\na,x\n', "in the header a quote that is opened and not closed"),
         ("train.csv", "text,topic,topic\na,x,y\n", "the column 'topic' twice"),
         ("train.jsonl", '{"text": "a"}\n{"text\n', "in row 1"),
         ("train.json", "{", "JSON"),
@@ -163,8 +172,14 @@ def test_files_that_are_missing_or_too_many_are_refused(load, files, settings, m
 
 def test_a_stray_quote_in_a_tsv_that_would_swallow_rows_is_refused(tmp_path):
     (tmp_path / "train.tsv").write_text('text\ttopic\n"Spider-man is back\tNews\nplain\tOpinion\nhe said "no"\tNews\n')
-    with pytest.raises(ValueError, match="in row 1 a quote in the column 'text' that is opened and not closed"):
+    with pytest.raises(ValueError, match="in train.tsv, in row 1 a quote that is opened and not closed"):
         load_splits("news", DatasetSettings(path=str(tmp_path), text="text", targets={"topic": "topic"}), tmp_path)
+
+
+def test_of_several_files_the_one_with_the_row_is_named(load):
+    files = {"a.csv": csv(), "b.csv": "text,topic\na,x\nb\n"}
+    with pytest.raises(ValueError, match=r"found: in b\.csv, 1 cells in row 2, and 2 columns\. Correct the file"):
+        load(files, data_files=["a.csv", "b.csv"])
 
 
 def test_a_dataset_needs_a_path_or_rows(tmp_path):

@@ -1,15 +1,13 @@
 """From files or a Hub dataset to raw rows, split by split."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict, Features, IterableDataset, Value, load_dataset
+from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
 
 from ..settings.dataset_settings import SPLITS, DatasetSettings
+from .csv_files import ENCODING, check_cells, csv_options
 from .escapes import check_escapes
 
 BUILDERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
@@ -211,10 +209,7 @@ def _load_files(where: str, split: str, files: list[Path], streaming: bool = Fal
             return load_dataset(BUILDERS[suffix], data_files=names, split="train", streaming=True)
         if BUILDERS[suffix] == "json":
             check_escapes(files)
-        dataset = load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
-        if suffix == "tsv":
-            _check_quotes(dataset)
-        return dataset
+        return load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
     except Exception as error:  # each format, and each compression, has its own
         raise ValueError(
             f"{where}, split {split!r}: {', '.join(names)} must be readable {suffix} in UTF-8 with at least one row, "
@@ -224,47 +219,10 @@ def _load_files(where: str, split: str, files: list[Path], streaming: bool = Fal
 
 def _options(files: list[Path], suffix: str) -> dict[str, Any]:
     """What to tell the reader of `suffix` files."""
-    encoding = "utf-8-sig"  # UTF-8, with a byte order mark or without
     if BUILDERS[suffix] == "csv":
-        cells = {
-            "sep": "\t" if suffix == "tsv" else ",",
-            "encoding": encoding,
-            "keep_default_na": False,
-            "na_values": [""],
-        }
-        columns = [_columns(file, cells) for file in files]
-        if any(set(names) != set(columns[0]) for names in columns):
-            raise ValueError(f"different columns, {' and '.join(map(str, columns))}")
-        # In one chunk: of a chunk whose first row is longer than the header, pandas before 3.1 shifts every row.
-        features = Features({name: Value("string") for name in columns[0]})
-        return cells | {"features": features, "chunksize": sys.maxsize}
-    return {"encoding": encoding} if BUILDERS[suffix] == "json" else {}
-
-
-def _columns(file: Path, cells: Mapping[str, Any]) -> list[str]:
-    """The columns of a csv or tsv file.
-
-    Its first two lines are read as plain rows: if the first row after the header were longer than the header, pandas
-    would take the surplus for names of rows, and so shift every cell into a column that is not its own.
-    """
-    head = pd.read_csv(file, header=None, nrows=2, dtype=str, **cells)
-    names = head.iloc[0].dropna()
-    if len(head) < 2:
-        raise ValueError(f"a header, {', '.join(names)}, and no row")
-    if names.duplicated().any():
-        raise ValueError(f"the column {names[names.duplicated()].iloc[0]!r} twice")
-    return list(pd.read_csv(file, nrows=0, **cells).columns)
-
-
-def _check_quotes(dataset: Dataset) -> None:
-    """Raise where a quote that is opened and not closed has made one cell of several rows, tabs and all."""
-    for name, column in zip(dataset.column_names, dataset.with_format("arrow")[:].columns, strict=True):
-        swallowed = pc.index(pc.match_substring(column, "\t"), True).as_py()
-        if swallowed >= 0:
-            raise ValueError(
-                f"in row {swallowed + 1} a quote in the column {name!r} that is opened and not closed; write it twice "
-                "and the cell in quotes"
-            )
+        check_cells(files, suffix)
+        return csv_options(files, suffix)
+    return {"encoding": ENCODING} if BUILDERS[suffix] == "json" else {}
 
 
 def _cause(error: Exception) -> str:
