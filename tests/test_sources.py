@@ -15,6 +15,8 @@ from hf_multitask.data.sources import given_splits, load_splits
 from hf_multitask.settings.dataset_settings import DatasetSettings
 
 ROWS = [{"text": 'He said "no",\nand left.', "topic": "News"}, {"text": "Très bien; été", "topic": "Opinion"}]
+GIVEN = DatasetSettings(text="text", targets={"topic": "topic"})
+ONE = Dataset.from_list(ROWS)
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +81,57 @@ def test_a_file_is_a_train_split(load):
 def test_splits_are_found_by_the_names_of_their_files(load):
     splits = load({name: csv() for name in ["train.csv", "dev.csv", "test.csv", "notes.csv"]})
     assert list(splits) == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize("name", ["validation", "Valid", "DEV", "val"])
+def test_a_split_is_found_by_one_rule_wherever_it_is(load, name, caplog):
+    assert list(load({"Train.csv": csv(), f"{name}.CSV": csv()})) == ["train", "validation"]
+    assert list(given_splits("news", GIVEN, DatasetDict({"Train": ONE, name: ONE}))) == ["train", "validation"]
+    assert caplog.messages == []
+
+
+def test_the_splits_of_a_dataset_on_the_hub_are_found_by_the_same_rule(monkeypatch, tmp_path, caplog):
+    splits = DatasetDict({"train": ONE, "dev": ONE, "unsupervised": ONE})
+    monkeypatch.setattr("hf_multitask.data.sources.load_dataset", lambda *args, **kwargs: splits)
+    on_hub = DatasetSettings(path="some/news", text="text", targets={"topic": "topic"})
+    assert list(load_splits("news", on_hub, tmp_path)) == ["train", "validation"]
+    assert len(caplog.messages) == 1
+    assert "not read are ['unsupervised']" in caplog.text
+
+
+def test_files_of_rows_that_are_no_split_are_told_at_once(load, caplog):
+    names = ["train.csv", "Test.csv", "eval.csv", "validation_matched.csv", "config.json", "_x.csv", "README.md"]
+    assert list(load({name: csv() for name in names})) == ["train", "test"]
+    (message,) = caplog.messages
+    assert message.startswith("datasets.news, ")
+    assert "not read are ['eval.csv', 'validation_matched.csv']" in message
+    assert message.endswith("Rename them, or name those that are to be used in data_files")
+
+
+def test_files_of_json_are_told_where_the_rows_are_json(load, caplog):
+    load({"train.json": jsonl(), "eval.json": jsonl()})
+    assert "not read are ['eval.json']" in caplog.text
+
+
+def test_what_is_left_over_of_given_splits_is_told(caplog):
+    given_splits("news", GIVEN, DatasetDict(train=ONE, validation_matched=ONE))
+    (message,) = caplog.messages
+    assert "datasets.news: not read are ['validation_matched']" in message
+    assert message.endswith("Rename them, or name those that are to be used in splits")
+
+
+def test_who_names_splits_or_files_is_not_told_of_others(load, caplog):
+    files = {"train.csv": csv(), "dev.csv": csv(), "other.csv": csv()}
+    load(files, data_files={"train": "train.csv"})
+    assert list(load(files, splits={"test": "dev"})) == ["train", "test"]
+    named = DatasetSettings(text="text", targets={"topic": "topic"}, splits={"train": "a"})
+    given_splits("news", named, DatasetDict(a=ONE, b=ONE))
+    assert caplog.messages == []
+
+
+def test_two_given_splits_for_one_are_refused():
+    with pytest.raises(ValueError, match=r"split 'validation': one split called .* found \['dev', 'val'\]\. Name the"):
+        given_splits("news", GIVEN, DatasetDict(train=ONE, dev=ONE, val=ONE))
 
 
 def test_data_files_and_splits_name_the_files(load):
@@ -185,10 +238,6 @@ def test_of_several_files_the_one_with_the_row_is_named(load):
 def test_a_dataset_needs_a_path_or_rows(tmp_path):
     with pytest.raises(ValueError, match="datasets.news: the key 'path' must be given, found none"):
         load_splits("news", DatasetSettings(text="text", targets={"topic": "topic"}), tmp_path)
-
-
-GIVEN = DatasetSettings(text="text", targets={"topic": "topic"})
-ONE = Dataset.from_list(ROWS)
 
 
 def test_rows_from_python_are_the_training_split():

@@ -9,6 +9,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
 from ..settings.dataset_settings import SPLITS, DatasetSettings
 from .csv_files import ENCODING, check_cells, csv_options
 from .escapes import check_escapes
+from .split_names import SPLIT_STEMS, by_split, one_by_split, tell_left_over
 
 BUILDERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
 """File suffix -> builder of `datasets`."""
@@ -17,9 +18,6 @@ STREAMED = ("json", "jsonl", "parquet")
 """Suffixes of the files that are read from the front to the back without a look ahead."""
 
 COMPRESSIONS = ("gz", "bz2", "xz", "zst", "zip")
-
-SPLIT_STEMS = {"train": ("train",), "validation": ("validation", "valid", "dev", "val"), "test": ("test",)}
-"""Split -> stems of the files that hold it in a folder."""
 
 
 def load_splits(name: str, settings: DatasetSettings, folder: Path, needs_train: bool = True) -> dict[str, Dataset]:
@@ -101,7 +99,7 @@ def given_splits(
             "as with Dataset.from_list."
         )
     named = {"train": rows} if isinstance(rows, Dataset) else dict(rows)
-    names = settings.splits or {split: split for split in SPLITS if split in named}
+    names = settings.splits or one_by_split(where, list(named))
     missing = [split for split in names.values() if split not in named]
     if missing:
         raise ValueError(f"{where}.splits must name splits of its rows, {list(named)}, found {missing}. Correct them.")
@@ -126,7 +124,7 @@ def _check_has_train(where: str, splits: Mapping[str, Any], source: str) -> None
     if "train" not in splits:
         raise ValueError(
             f"{where}: there must be a train split, found {list(splits) or 'no split'} in {source}. Call its "
-            "file train.csv (or .tsv, .json, .jsonl, .parquet), or name its files in data_files."
+            "file train.csv (or .tsv, .json, .jsonl, .parquet), name its files in data_files, or its split in splits."
         )
 
 
@@ -171,21 +169,42 @@ def _files(where: str, path: Path, settings: DatasetSettings) -> dict[str, list[
         return {split: [path / file for file in files] for split, files in names.items()}
     if path.is_file():
         return {"train": [path]}
-    named = settings.splits or {}
+    return _files_of_folder(where, path, settings.splits or {})
+
+
+def _files_of_folder(where: str, folder: Path, named: Mapping[str, str]) -> dict[str, list[Path]]:
+    """The file of each split: the one that is `named`, or else called as the split may be."""
+    data = [file for file in sorted(folder.iterdir()) if _suffix(file) in BUILDERS]
+    by_name = {file.name: file for file in data}
+    of_splits = by_split([name for name in by_name if _stem(name) not in named.values()], _stem)
     found: dict[str, list[Path]] = {}
     for split in SPLITS:
         stems = (named[split],) if split in named else SPLIT_STEMS[split]
-        files = [
-            file for file in sorted(path.iterdir()) if _suffix(file) in BUILDERS and file.name.split(".")[0] in stems
-        ]
-        if len(files) > 1 or (split in named and not files):
+        names = (
+            [name for name in by_name if _stem(name) == named[split]] if split in named else of_splits.get(split, [])
+        )
+        if len(names) > 1 or (split in named and not names):
             raise ValueError(
                 f"{where}, split {split!r}: one file called {' or '.join(stems)} must hold the split, "
-                f"found {[file.name for file in files] or 'none'} in {path}. Name the right ones in data_files."
+                f"found {names or 'none'} in {folder}. Name the right ones in data_files."
             )
-        if files:
-            found[split] = files
+        if names:
+            found[split] = [by_name[names[0]]]
+    if not named:
+        read = [file for files in found.values() for file in files]
+        # Files of JSON beside rows in another format mostly tell of the dataset.
+        rows = {*BUILDERS} - {"json"} | {_suffix(file) for file in read}
+        left_over = [
+            file.name
+            for file in data
+            if file not in read and _suffix(file) in rows and not file.name.startswith((".", "_"))
+        ]
+        tell_left_over(f"{where}, {folder}", left_over, "name those that are to be used in data_files")
     return found
+
+
+def _stem(name: str) -> str:
+    return name.split(".")[0]
 
 
 def _load_files(where: str, split: str, files: list[Path], streaming: bool = False) -> Any:
@@ -240,10 +259,10 @@ def _load_from_hub(where: str, settings: DatasetSettings, streaming: bool = Fals
             return {
                 ours: load_dataset(settings.path, split=theirs, **options) for ours, theirs in settings.splits.items()
             }
-        dataset = load_dataset(settings.path, **options)
+        splits = load_dataset(settings.path, **options)
     except Exception as error:  # the Hub's own, those of the network and of every format
         raise ValueError(
             f"{where}: {settings.path!r} must be a local path or a dataset on the Hub, found: {_cause(error)}. "
             "Correct path, name, revision, data_files or splits."
         ) from error
-    return {split: dataset[split] for split in SPLITS if split in dataset}
+    return {ours: splits[theirs] for ours, theirs in one_by_split(where, list(splits)).items()}
