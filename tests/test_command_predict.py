@@ -18,6 +18,7 @@ from records import TASKS
 from hf_multitask import MultiTaskModel
 from hf_multitask.__main__ import main
 from hf_multitask.commands import bulk
+from hf_multitask.files.reading import column_of, read_chunks
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 
 HERE = Path(__file__).parent
@@ -145,6 +146,16 @@ def test_what_a_parquet_file_holds_besides_texts_is_kept_with_its_types(checkpoi
     as_json = predict(checkpoint, tmp_path / "rows.parquet", tmp_path / "out.jsonl", "--tasks", "mood")
     assert as_json[0]["day"] == "1970-01-01"
     assert as_json[0]["nested"] == {"a": [1.5]}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_are_rows_without_a_text_where_there_is_one_column_only(tmp_path, end):
+    (tmp_path / "one.csv").write_bytes(end.join(["", "text", "first", "", "third", '""', " ", "last", ""]).encode())
+    (chunk,) = read_chunks(tmp_path / "one.csv", 10)
+    assert column_of(chunk, "text") == ["first", None, "third", None, " ", "last"]
+    (tmp_path / "two.csv").write_bytes(end.join(["text,x", "first,1", "", "  ", "second,2", "", ""]).encode())
+    (chunk,) = read_chunks(tmp_path / "two.csv", 10)
+    assert column_of(chunk, "text") == ["first", "second"]
 
 
 def test_a_column_of_json_that_changes_its_type_is_kept_in_json_and_refused_in_parquet(checkpoint, tmp_path, capsys):

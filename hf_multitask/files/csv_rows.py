@@ -10,7 +10,9 @@ class MalformedError(Exception):
 
 
 def csv_rows(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
-    """The cells of the header, and then those of each row; lines with nothing but spaces are none.
+    """The cells of the header, and then those of each row.
+
+    Lines with nothing but spaces are no rows, unless there is one column only: then they are its cells.
 
     Args:
         lines: Of the file, their ends as they are there.
@@ -30,7 +32,9 @@ def csv_rows(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
                 if cells:
                     yield cells
                 continue
-            if not cells or (len(cells) == 1 < columns and cells[0] and not cells[0].strip(" \t")):
+            if columns == 1:
+                cells = cells or [""]
+            elif not cells or (len(cells) == 1 and cells[0] and not cells[0].strip(" \t")):
                 continue
             number += 1
             if len(cells) != columns:
