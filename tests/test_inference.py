@@ -11,6 +11,7 @@ from hf_multitask.data.inference import (
     infer_problem_type,
     source_of,
 )
+from hf_multitask.data.targets import Source, choice_target
 
 WHERE = "dataset 'news', split 'train'"
 
@@ -196,6 +197,37 @@ def test_composed_and_decomposed_letters_are_refused():
 def test_labels_of_one_script_are_not_taken_for_each_other():
     labels = ["News", "news", "\u041d\u043e\u0432\u043e\u0441\u0442\u0438", "\u039d\u03ad\u03b1", "A-1", "A 1"]
     assert inferred(labels) == sorted(labels)
+
+
+def test_labels_that_differ_by_capitals_alone_are_told_with_their_rows(caplog):
+    assert inferred(["Positive", "positive", "Negative"], ["NEGATIVE"]) == [
+        *("NEGATIVE", "Negative", "Positive", "positive")
+    ]
+    (message,) = caplog.messages
+    assert message.startswith("Task 'topic': the labels 'NEGATIVE' (row 1 of ")
+    assert f"and 'Negative' (row 3 of {WHERE}) differ by capitals alone, and 1 more do. Write them alike" in message
+
+
+def test_labels_that_differ_by_more_than_capitals_are_not_told(caplog):
+    inferred(["Positive", "Negative", "positive!"])
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("written", "labels"),
+    [
+        (["true", "false"], ["false", "true"]),
+        (["TRUE", "FALSE"], ["FALSE", "TRUE"]),
+        (["True", "False"], ["False", "True"]),
+        (["yes", "no"], ["False", "True", "no", "yes"]),
+    ],
+)
+def test_true_and_false_of_json_are_spelled_as_they_are_written_elsewhere(written, labels, caplog):
+    assert inferred([True, False, None], written) == inferred(written, [True, False]) == labels
+    task = Task(name="topic", labels=tuple(labels))
+    found = [choice_target([value], task, Source(("topic",)), "row 1") for value in (False, True)]
+    assert [task.labels[index].lower() for index in found] == ["false", "true"]
+    assert caplog.messages == []
 
 
 def test_columns_that_are_not_the_labels_are_refused():

@@ -1,14 +1,26 @@
 """What the rows tell of a task: its kind and its labels."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset, Features
 
 from ..modeling.task import Task
-from .cells import FRACTION, WHOLE, cells_of, class_names, is_empty, is_list, label_of, list_of, number_of, shown
-from .look_alikes import check_look_alikes
+from .cells import (
+    FRACTION,
+    WHOLE,
+    cells_of,
+    class_names,
+    is_empty,
+    is_list,
+    label_of,
+    list_of,
+    number_of,
+    shown,
+    spelled,
+)
+from .look_alikes import check_look_alikes, warn_of_capitals
 from .targets import Source, zero_or_one
 
 Scalar = str | int | float | None
@@ -186,7 +198,8 @@ def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> lis
         return list(dict.fromkeys(name for column in columns for name in column.source.columns))
     if problem_type == "regression":
         return _value_names(task, columns)
-    labels: set[str] = set()
+    labels: dict[str, str] = {}
+    truths: dict[tuple[Any, str], str] = {}
     problem: ValueError | None = None
     for column in columns:
         for (cell,), place in column.cells(task):
@@ -203,14 +216,20 @@ def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> lis
                     f"{place}: a label must be a name or a whole number, found {fraction}. Put the scores into "
                     "classes, drop the row, or list the labels under tasks if they are names of classes."
                 )
-            labels.update(label for label in row if label is not None)
+            for value, label in zip(found, row, strict=True):
+                if isinstance(value, bool) and label is not None:
+                    truths.setdefault((value, label), place)
+                elif label is not None:
+                    labels.setdefault(label, place)
+    for (value, label), place in truths.items():
+        labels.setdefault(spelled(value, label, list(labels)), place)
     _check_labels(task, problem_type, labels, columns, problem)
     numbers = all(WHOLE.fullmatch(label) for label in labels)
     return sorted(labels, key=lambda label: (int(label), label)) if numbers else sorted(labels)
 
 
 def _check_labels(
-    task: str, problem_type: str, labels: set[str], columns: Sequence[Column], problem: ValueError | None
+    task: str, problem_type: str, labels: Mapping[str, str], columns: Sequence[Column], problem: ValueError | None
 ) -> None:
     fewest = 1 if problem_type == "multi_label_classification" else 2
     if len(labels) < fewest:
@@ -222,6 +241,7 @@ def _check_labels(
             f"{sorted(labels) or 'none'} in {places}. Label more rows, or list the labels under tasks."
         )
     check_look_alikes(task, sorted(labels))
+    warn_of_capitals(task, {label: place.removeprefix(f"Task {task!r}, ") for label, place in labels.items()})
     if problem_type == "ordinal" and not all(WHOLE.fullmatch(label) for label in labels):
         raise ValueError(
             f"Task {task!r}: the labels of an ordinal task must be whole numbers, or be listed from the lowest to the "
