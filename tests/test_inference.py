@@ -105,6 +105,34 @@ def test_targets_that_could_be_several_things_are_refused(values, message):
         kind(column(values, ["a"] * len(values)))
 
 
+@pytest.mark.parametrize(
+    "cell", ["['a', 'b']", "[ 'a' ]", "['a' 'b']", "['a',\n 'b']", "[0.5 1. ]", "[1 2]", '["a" "b"]']
+)
+def test_lists_as_python_shows_them_are_refused_with_what_to_write(cell):
+    with pytest.raises(ValueError, match=r"lists must be written as JSON, .* found one .*row 2 of .*json\.dumps"):
+        kind(column(["a", cell], ["a text"] * 2))
+    with pytest.raises(ValueError, match=r"found one as Python shows it in the column 'text' of dataset 'news'"):
+        kind(column(['["X"]', '["O"]'], [cell, cell]))
+
+
+@pytest.mark.parametrize("cell", ["[a]", "[1]x", "[it's]", "[OTHER] 'a'", "['a'", "[E E]", "[2020-01-01]"])
+def test_names_in_brackets_are_names(cell):
+    assert kind(column(["a", cell], [cell] * 2)) == SINGLE
+
+
+@pytest.mark.parametrize("values", [["3,5", "4,1"], ["3,5", "2", "-1,25"], ["3,5", "2.5"], ['["3,5"]', '["4,1"]']])
+def test_numbers_with_a_comma_are_refused_with_what_to_write(values):
+    with pytest.raises(
+        ValueError, match=r"must be written with a point, such as 3\.5, found a comma in .*row 1 of .*3,5"
+    ):
+        kind(column(values, ["a text"] * len(values)))
+
+
+def test_numbers_with_a_comma_beside_names_are_names():
+    assert kind(column(["3,5", "a", "1"], ["a text"] * 3)) == SINGLE
+    assert inferred(["3,5", "4,1"]) == ["3,5", "4,1"]
+
+
 def test_several_columns_of_words_are_refused():
     with pytest.raises(ValueError, match=r"row 2 of .*, column 'y': a target must be a finite number, found 'no'"):
         kind(columns(x=["1", "2"], y=["3", "no"]))
