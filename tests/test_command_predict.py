@@ -18,6 +18,7 @@ from records import TASKS
 from hf_multitask import MultiTaskModel
 from hf_multitask.__main__ import main
 from hf_multitask.commands import bulk
+from hf_multitask.files.reading import column_of, read_chunks
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 
 HERE = Path(__file__).parent
@@ -147,6 +148,16 @@ def test_what_a_parquet_file_holds_besides_texts_is_kept_with_its_types(checkpoi
     assert as_json[0]["nested"] == {"a": [1.5]}
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_are_rows_without_a_text_where_there_is_one_column_only(tmp_path, end):
+    (tmp_path / "one.csv").write_bytes(end.join(["", "text", "first", "", "third", '""', " ", "last", ""]).encode())
+    (chunk,) = read_chunks(tmp_path / "one.csv", 10)
+    assert column_of(chunk, "text") == ["first", None, "third", None, " ", "last"]
+    (tmp_path / "two.csv").write_bytes(end.join(["text,x", "first,1", "", "  ", "second,2", "", ""]).encode())
+    (chunk,) = read_chunks(tmp_path / "two.csv", 10)
+    assert column_of(chunk, "text") == ["first", "second"]
+
+
 def test_a_column_of_json_that_changes_its_type_is_kept_in_json_and_refused_in_parquet(checkpoint, tmp_path, capsys):
     found = [{"text": "good", "x": 1}, {"text": "bad", "x": 2.5, "late": {"y": 1}}, {"text": "film", "x": None}]
     source = write(tmp_path / "rows.jsonl", found)
@@ -167,7 +178,7 @@ def test_a_column_of_json_that_changes_its_type_is_kept_in_json_and_refused_in_p
         ("rows.csv", "text\n", (), "must have at least one row, found none"),
         ("rows.csv", "txt\ngood\n", (), r"must have the columns ['text'] with the texts, found the columns ['txt']"),
         ("rows.csv", "text,a\ngood,1\nbad,1,2\n", (), "3 cells in row 2, and 2 columns"),
-        ("rows.csv", 'text,a\ngood,1\n"bad,1\n', (), "behind row 1: unexpected end of data"),
+        ("rows.csv", 'text,a\ngood,1\n"bad,1\n', (), "in row 2 a quote that is opened and not closed"),
         ("rows.csv", "text,text\ngood,1\n", (), "the column 'text' twice"),
         ("rows.csv", b"text\ngood\nb\xe4d\n", (), "must be readable csv in UTF-8"),
         ("rows.tsv", 'text\ta\n"good\t1\nbad"\t2\n', (), "in row 1 a quote that is opened and not closed"),

@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "modeling": set(),
     "settings": {"modeling"},
-    "data": {"modeling", "settings"},
+    "data": {"modeling", "settings", "files"},
     "evaluation": {"modeling"},
     "balancing": {"modeling"},
     "training": {"balancing", "modeling", "data", "evaluation", "settings", "publishing", "backbones", "tables"},

@@ -11,6 +11,7 @@ from hf_multitask.data.inference import (
     infer_problem_type,
     source_of,
 )
+from hf_multitask.data.targets import Source, choice_target
 
 WHERE = "dataset 'news', split 'train'"
 
@@ -102,6 +103,34 @@ def test_the_kind_is_that_of_all_splits_together():
 def test_targets_that_could_be_several_things_are_refused(values, message):
     with pytest.raises(ValueError, match=f"^Task 'topic': .*{message}.*problem_type"):
         kind(column(values, ["a"] * len(values)))
+
+
+@pytest.mark.parametrize(
+    "cell", ["['a', 'b']", "[ 'a' ]", "['a' 'b']", "['a',\n 'b']", "[0.5 1. ]", "[1 2]", '["a" "b"]']
+)
+def test_lists_as_python_shows_them_are_refused_with_what_to_write(cell):
+    with pytest.raises(ValueError, match=r"lists must be written as JSON, .* found one .*row 2 of .*json\.dumps"):
+        kind(column(["a", cell], ["a text"] * 2))
+    with pytest.raises(ValueError, match=r"found one as Python shows it in the column 'text' of dataset 'news'"):
+        kind(column(['["X"]', '["O"]'], [cell, cell]))
+
+
+@pytest.mark.parametrize("cell", ["[a]", "[1]x", "[it's]", "[OTHER] 'a'", "['a'", "[E E]", "[2020-01-01]"])
+def test_names_in_brackets_are_names(cell):
+    assert kind(column(["a", cell], [cell] * 2)) == SINGLE
+
+
+@pytest.mark.parametrize("values", [["3,5", "4,1"], ["3,5", "2", "-1,25"], ["3,5", "2.5"], ['["3,5"]', '["4,1"]']])
+def test_numbers_with_a_comma_are_refused_with_what_to_write(values):
+    with pytest.raises(
+        ValueError, match=r"must be written with a point, such as 3\.5, found a comma in .*row 1 of .*3,5"
+    ):
+        kind(column(values, ["a text"] * len(values)))
+
+
+def test_numbers_with_a_comma_beside_names_are_names():
+    assert kind(column(["3,5", "a", "1"], ["a text"] * 3)) == SINGLE
+    assert inferred(["3,5", "4,1"]) == ["3,5", "4,1"]
 
 
 def test_several_columns_of_words_are_refused():
@@ -196,6 +225,37 @@ def test_composed_and_decomposed_letters_are_refused():
 def test_labels_of_one_script_are_not_taken_for_each_other():
     labels = ["News", "news", "\u041d\u043e\u0432\u043e\u0441\u0442\u0438", "\u039d\u03ad\u03b1", "A-1", "A 1"]
     assert inferred(labels) == sorted(labels)
+
+
+def test_labels_that_differ_by_capitals_alone_are_told_with_their_rows(caplog):
+    assert inferred(["Positive", "positive", "Negative"], ["NEGATIVE"]) == [
+        *("NEGATIVE", "Negative", "Positive", "positive")
+    ]
+    (message,) = caplog.messages
+    assert message.startswith("Task 'topic': the labels 'NEGATIVE' (row 1 of ")
+    assert f"and 'Negative' (row 3 of {WHERE}) differ by capitals alone, and 1 more do. Write them alike" in message
+
+
+def test_labels_that_differ_by_more_than_capitals_are_not_told(caplog):
+    inferred(["Positive", "Negative", "positive!"])
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("written", "labels"),
+    [
+        (["true", "false"], ["false", "true"]),
+        (["TRUE", "FALSE"], ["FALSE", "TRUE"]),
+        (["True", "False"], ["False", "True"]),
+        (["yes", "no"], ["False", "True", "no", "yes"]),
+    ],
+)
+def test_true_and_false_of_json_are_spelled_as_they_are_written_elsewhere(written, labels, caplog):
+    assert inferred([True, False, None], written) == inferred(written, [True, False]) == labels
+    task = Task(name="topic", labels=tuple(labels))
+    found = [choice_target([value], task, Source(("topic",)), "row 1") for value in (False, True)]
+    assert [task.labels[index].lower() for index in found] == ["false", "true"]
+    assert caplog.messages == []
 
 
 def test_columns_that_are_not_the_labels_are_refused():

@@ -15,6 +15,8 @@ from hf_multitask.data.sources import given_splits, load_splits
 from hf_multitask.settings.dataset_settings import DatasetSettings
 
 ROWS = [{"text": 'He said "no",\nand left.', "topic": "News"}, {"text": "Très bien; été", "topic": "Opinion"}]
+GIVEN = DatasetSettings(text="text", targets={"topic": "topic"})
+ONE = Dataset.from_list(ROWS)
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +83,57 @@ def test_splits_are_found_by_the_names_of_their_files(load):
     assert list(splits) == ["train", "validation", "test"]
 
 
+@pytest.mark.parametrize("name", ["validation", "Valid", "DEV", "val"])
+def test_a_split_is_found_by_one_rule_wherever_it_is(load, name, caplog):
+    assert list(load({"Train.csv": csv(), f"{name}.CSV": csv()})) == ["train", "validation"]
+    assert list(given_splits("news", GIVEN, DatasetDict({"Train": ONE, name: ONE}))) == ["train", "validation"]
+    assert caplog.messages == []
+
+
+def test_the_splits_of_a_dataset_on_the_hub_are_found_by_the_same_rule(monkeypatch, tmp_path, caplog):
+    splits = DatasetDict({"train": ONE, "dev": ONE, "unsupervised": ONE})
+    monkeypatch.setattr("hf_multitask.data.sources.load_dataset", lambda *args, **kwargs: splits)
+    on_hub = DatasetSettings(path="some/news", text="text", targets={"topic": "topic"})
+    assert list(load_splits("news", on_hub, tmp_path)) == ["train", "validation"]
+    assert len(caplog.messages) == 1
+    assert "not read are ['unsupervised']" in caplog.text
+
+
+def test_files_of_rows_that_are_no_split_are_told_at_once(load, caplog):
+    names = ["train.csv", "Test.csv", "eval.csv", "validation_matched.csv", "config.json", "_x.csv", "README.md"]
+    assert list(load({name: csv() for name in names})) == ["train", "test"]
+    (message,) = caplog.messages
+    assert message.startswith("datasets.news, ")
+    assert "not read are ['eval.csv', 'validation_matched.csv']" in message
+    assert message.endswith("Rename them, or name those that are to be used in data_files")
+
+
+def test_files_of_json_are_told_where_the_rows_are_json(load, caplog):
+    load({"train.json": jsonl(), "eval.json": jsonl()})
+    assert "not read are ['eval.json']" in caplog.text
+
+
+def test_what_is_left_over_of_given_splits_is_told(caplog):
+    given_splits("news", GIVEN, DatasetDict(train=ONE, validation_matched=ONE))
+    (message,) = caplog.messages
+    assert "datasets.news: not read are ['validation_matched']" in message
+    assert message.endswith("Rename them, or name those that are to be used in splits")
+
+
+def test_who_names_splits_or_files_is_not_told_of_others(load, caplog):
+    files = {"train.csv": csv(), "dev.csv": csv(), "other.csv": csv()}
+    load(files, data_files={"train": "train.csv"})
+    assert list(load(files, splits={"test": "dev"})) == ["train", "test"]
+    named = DatasetSettings(text="text", targets={"topic": "topic"}, splits={"train": "a"})
+    given_splits("news", named, DatasetDict(a=ONE, b=ONE))
+    assert caplog.messages == []
+
+
+def test_two_given_splits_for_one_are_refused():
+    with pytest.raises(ValueError, match=r"split 'validation': one split called .* found \['dev', 'val'\]\. Name the"):
+        given_splits("news", GIVEN, DatasetDict(train=ONE, dev=ONE, val=ONE))
+
+
 def test_data_files_and_splits_name_the_files(load):
     files = {"a.csv": csv(), "b.csv": csv(), "held_out.csv": csv()}
     named = load(files, data_files={"train": ["a.csv", "b.csv"], "test": "held_out.csv"})
@@ -96,8 +149,13 @@ def test_a_csv_cell_is_the_string_that_stands_there(load, word):
     }
 
 
-def test_cells_missing_at_the_end_of_a_line_are_empty(load):
-    assert load({"train.csv": "text,topic\na,x\nb\n"})["train"]["topic"][:] == ["x", None]
+@pytest.mark.parametrize("separator", [",", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_within_quotes_and_lines_without_cells_are_no_rows_of_their_own(load, separator, end):
+    lines = ["text,topic", "", '"a', "", '""b"" c",x', "  ", "d,", ""]
+    name = "train.csv" if separator == "," else "train.tsv"
+    found = load({name: end.join(lines).replace(",", separator)})["train"]
+    assert found[:] == {"text": [f'a{end}{end}"b" c', "d"], "topic": ["x", None]}
 
 
 def test_a_changed_file_is_read_again(load):
@@ -117,10 +175,14 @@ def test_a_changed_file_is_read_again(load):
         ("train.csv", b"text,topic\na,x\n\xff,x\n", "can't decode byte 0xff"),
         ("train.csv", b"t\xe9xt,topic\na,x\n", "can't decode byte 0xe9"),
         ("train.jsonl", b'{"text": "\xff"}\n', "can't decode byte 0xff"),
-        ("train.csv", "text,topic\na,b,x\nc,d,y\n", "Expected 2 fields in line 2, saw 3"),
-        ("train.csv", "text,topic\na,x\nc,d,y\n", "Expected 2 fields in line 3, saw 3"),
-        ("train.csv", "text,topic\n" + "a,x\n" * 10_000 + "c,d,y\n", "Expected 2 fields in line 10002, saw 3"),
-        ("train.csv", 'text,topic\n"a,x\nb,y\n', "EOF inside string"),
+        ("train.csv", "text,topic\na,b,x\nc,d,y\n", "in train.csv, 3 cells in row 1, and 2 columns"),
+        ("train.csv", "text,topic\na,x\nc,d,y\n", "in train.csv, 3 cells in row 2, and 2 columns"),
+        ("train.csv", "text,topic\n" + "a,x\n" * 10_000 + "c,d,y\n", "3 cells in row 10001, and 2 columns"),
+        ("train.csv", "text,topic\na,x\nb\nc,y\n", "in train.csv, 1 cells in row 2, and 2 columns"),
+        ("train.tsv", "text\ttopic\na\tx\nb\nc\ty\n", "in train.tsv, 1 cells in row 2, and 2 columns"),
+        ("train.csv", 'text,topic\n"a,x\nb,y\n', "in train.csv, in row 1 a quote that is opened and not closed"),
+        ("train.csv", 'text,topic\na,x\n"b,y\nc,x\na "d" e,x\nf,y\n', "in row 2 a quote that is opened and not"),
+        ("train.csv", '"text,topic\na,x\n', "in the header a quote that is opened and not closed"),
         ("train.csv", "text,topic,topic\na,x,y\n", "the column 'topic' twice"),
         ("train.jsonl", '{"text": "a"}\n{"text\n', "in row 1"),
         ("train.json", "{", "JSON"),
@@ -163,17 +225,19 @@ def test_files_that_are_missing_or_too_many_are_refused(load, files, settings, m
 
 def test_a_stray_quote_in_a_tsv_that_would_swallow_rows_is_refused(tmp_path):
     (tmp_path / "train.tsv").write_text('text\ttopic\n"Spider-man is back\tNews\nplain\tOpinion\nhe said "no"\tNews\n')
-    with pytest.raises(ValueError, match="in row 1 a quote in the column 'text' that is opened and not closed"):
+    with pytest.raises(ValueError, match="in train.tsv, in row 1 a quote that is opened and not closed"):
         load_splits("news", DatasetSettings(path=str(tmp_path), text="text", targets={"topic": "topic"}), tmp_path)
+
+
+def test_of_several_files_the_one_with_the_row_is_named(load):
+    files = {"a.csv": csv(), "b.csv": "text,topic\na,x\nb\n"}
+    with pytest.raises(ValueError, match=r"found: in b\.csv, 1 cells in row 2, and 2 columns\. Correct the file"):
+        load(files, data_files=["a.csv", "b.csv"])
 
 
 def test_a_dataset_needs_a_path_or_rows(tmp_path):
     with pytest.raises(ValueError, match="datasets.news: the key 'path' must be given, found none"):
         load_splits("news", DatasetSettings(text="text", targets={"topic": "topic"}), tmp_path)
-
-
-GIVEN = DatasetSettings(text="text", targets={"topic": "topic"})
-ONE = Dataset.from_list(ROWS)
 
 
 def test_rows_from_python_are_the_training_split():

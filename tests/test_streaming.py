@@ -88,6 +88,23 @@ def test_every_pass_has_each_row_once(mixture):
         assert sorted(rows[start : start + 43]) == every_row()
 
 
+@pytest.mark.parametrize("max_rows", [5, 20, 30, 99])
+def test_no_more_rows_than_max_rows_are_streamed_and_they_are_the_same_in_every_pass(tmp_path, tokenizer, max_rows):
+    data = prepare(run_settings(tmp_path, dataset={"max_rows": max_rows}))
+    expected = [f"s/train/part {part + 1}/{row + 1}" for part, size in enumerate(PARTS) for row in range(size)]
+    count = min(max_rows, 43)
+    rows = first_rows(mixture_of(data, tokenizer), 3 * count)
+    for start in (0, count, 2 * count):
+        assert sorted(rows[start : start + count]) == sorted(expected[:count])
+    assert rows[:count] != rows[count : 2 * count]
+    assert data.sizes() == {"s": {"train": count}}
+
+
+def test_what_is_computed_from_the_first_rows_is_computed_from_no_more_than_max_rows(tmp_path):
+    data = prepare(run_settings(tmp_path, dataset={"max_rows": 3}))
+    assert data.tasks[1].target_mean == pytest.approx((1 / 7,))
+
+
 def test_the_order_is_another_one_in_each_pass_and_for_each_seed(mixture):
     rows, others = first_rows(mixture, 86), first_rows(mixture, 43, seed=1)
     assert rows == first_rows(mixture, 86)
@@ -259,8 +276,10 @@ def trained(tmp_path, data, tokenizer, max_steps=9, resume=None, **values):
     return model.state_dict(), rows
 
 
-def test_a_resumed_run_goes_on_at_the_exact_row_to_the_same_weights(tmp_path, tokenizer):
-    data = prepare(run_settings(tmp_path))  # nine steps of eight rows are more than one pass
+@pytest.mark.parametrize(("max_rows", "different"), [(None, 43), (25, 25)])
+def test_a_resumed_run_goes_on_at_the_exact_row_to_the_same_weights(tmp_path, tokenizer, max_rows, different):
+    # Nine steps of eight rows are more than one pass.
+    data = prepare(run_settings(tmp_path, dataset={"max_rows": max_rows}))
     torch.manual_seed(0)
     whole, rows = trained(tmp_path, data, tokenizer)
     torch.manual_seed(0)
@@ -268,7 +287,7 @@ def test_a_resumed_run_goes_on_at_the_exact_row_to_the_same_weights(tmp_path, to
     resumed, remaining = trained(tmp_path, data, tokenizer, resume=checkpoint)
     assert [len(rows), len(remaining)] == [18, 10]
     assert remaining == rows[8:]
-    assert len({row for batch in rows for row in batch}) == 43
+    assert len({row for batch in rows for row in batch}) == different
     for name, weight in whole.items():
         assert torch.equal(weight, resumed[name]), name
 

@@ -47,6 +47,17 @@ def label_of(value: Any, class_names: Sequence[str] | None, place: str) -> str |
     )
 
 
+def spelled(value: Any, label: str, labels: Iterable[str]) -> str:
+    """`label`, which the cell `value` holds, as the `labels` spell it.
+
+    The true and false of JSON and parquet have no capitals of their own: they are the `true` of one csv file and the
+    `True` of another, and `True` where no label is either.
+    """
+    if not isinstance(value, bool) or label in labels:
+        return label
+    return next((known for known in labels if known.lower() == label.lower()), label)
+
+
 def number_of(value: Any, place: str) -> float | None:
     """The number a cell holds; `None` for an empty cell.
 

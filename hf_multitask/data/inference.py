@@ -1,22 +1,33 @@
 """What the rows tell of a task: its kind and its labels."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset, Features
 
 from ..modeling.task import Task
-from .cells import FRACTION, WHOLE, cells_of, class_names, is_empty, is_list, label_of, list_of, number_of, shown
-from .look_alikes import check_look_alikes
+from .cells import (
+    FRACTION,
+    WHOLE,
+    cells_of,
+    class_names,
+    is_empty,
+    is_list,
+    label_of,
+    list_of,
+    number_of,
+    shown,
+    spelled,
+)
+from .forms import GIVE_KIND, check_one_form, check_written, form_of, is_shown_list
+from .look_alikes import check_look_alikes, warn_of_capitals
 from .targets import Source, zero_or_one
 
 Scalar = str | int | float | None
 
 MOST_KEPT = 10_000
 """Different cells of a task that are remembered, so that each is looked at once; of numbers there may be millions."""
-
-GIVE_KIND = "Give the task's problem_type under tasks, or correct the rows."
 
 
 @dataclass(frozen=True)
@@ -82,20 +93,21 @@ def infer_problem_type(task: str, columns: Sequence[Column]) -> str:
     forms: dict[str, str] = {}
     for column in columns:
         for (cell,), place in column.cells(task):
-            if (form := _form(cell, column.source)) not in forms:
+            if (form := form_of(cell, column.source)) not in forms:
                 forms[form] = f"{place}: {shown(cell)}"
+    check_written(task, forms)
     if "list" in forms:
-        _check_one_form(task, forms, {"list"})
+        check_one_form(task, forms, {"list"})
         return _kind_of_lists(task, columns)
     if "fraction" in forms:
-        _check_one_form(task, forms, {"fraction", "float", "whole number"})
+        check_one_form(task, forms, {"fraction", "float", "whole number"})
         return "regression"
     if "float" in forms:
         raise ValueError(
             f"Task {task!r}: numbers must have a fraction somewhere, or be written as whole ones, found only such as "
             f"in {forms['float']}. They may be classes or values: give the task's problem_type under tasks."
         )
-    _check_one_form(task, forms, {"name", "whole number"})
+    check_one_form(task, forms, {"name", "whole number"})
     return "single_label_classification"
 
 
@@ -128,47 +140,22 @@ def _kind_of_lists(task: str, columns: Sequence[Column]) -> str:
         texts = [text for text in column.rows.select_columns(column.text)[:][column.text] if not is_empty(text)]
         if texts and all(map(is_list, texts)):
             return "token_classification"
+        if texts and all(map(is_shown_list, texts)):
+            forms["shown list"] = f"the column {column.text!r} of {column.where}: {shown(texts[0])}"
         for (cell,), place in column.cells(task):
             for item in list_of(cell, place) or ():
-                forms.setdefault(_form(item, column.source), f"{place}: {shown(cell)}")
+                forms.setdefault(form_of(item, column.source), f"{place}: {shown(cell)}")
+    check_written(task, forms)
     if "name" in forms:
-        _check_one_form(task, forms, {"name"})
+        check_one_form(task, forms, {"name"})
         return "multi_label_classification"
     if "fraction" in forms:
-        _check_one_form(task, forms, {"fraction", "float", "whole number"})
+        check_one_form(task, forms, {"fraction", "float", "whole number"})
         return "regression"
     raise ValueError(
         f"Task {task!r}: lists must hold names or numbers with fractions to tell the kind of task, found "
         f"{next(iter(forms.values()), 'only empty ones')}. {GIVE_KIND}"
     )
-
-
-def _form(value: Any, source: Source) -> str:
-    """How a cell, which is not empty, is written."""
-    if is_list(value):
-        return "list"
-    if source.names is not None or isinstance(value, bool):
-        return "name"
-    if isinstance(value, str):
-        text = value.strip()
-        if WHOLE.fullmatch(text):
-            return "whole number"
-        if not FRACTION.fullmatch(text):
-            return "name"
-        value = float(text)
-    if isinstance(value, float):
-        return "float" if value.is_integer() else "fraction"
-    return "whole number" if isinstance(value, int) else type(value).__name__
-
-
-def _check_one_form(task: str, forms: dict[str, str], allowed: set[str]) -> None:
-    other = next((form for form in forms if form not in allowed), None)
-    if other is not None:
-        first = next((example for form, example in forms.items() if form in allowed), "nothing else")
-        raise ValueError(
-            f"Task {task!r}: all targets must be of one kind, found {first}, and a {other} in {forms[other]}. "
-            f"{GIVE_KIND}"
-        )
 
 
 def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> list[str]:
@@ -186,7 +173,8 @@ def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> lis
         return list(dict.fromkeys(name for column in columns for name in column.source.columns))
     if problem_type == "regression":
         return _value_names(task, columns)
-    labels: set[str] = set()
+    labels: dict[str, str] = {}
+    truths: dict[tuple[Any, str], str] = {}
     problem: ValueError | None = None
     for column in columns:
         for (cell,), place in column.cells(task):
@@ -203,14 +191,20 @@ def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> lis
                     f"{place}: a label must be a name or a whole number, found {fraction}. Put the scores into "
                     "classes, drop the row, or list the labels under tasks if they are names of classes."
                 )
-            labels.update(label for label in row if label is not None)
+            for value, label in zip(found, row, strict=True):
+                if isinstance(value, bool) and label is not None:
+                    truths.setdefault((value, label), place)
+                elif label is not None:
+                    labels.setdefault(label, place)
+    for (value, label), place in truths.items():
+        labels.setdefault(spelled(value, label, list(labels)), place)
     _check_labels(task, problem_type, labels, columns, problem)
     numbers = all(WHOLE.fullmatch(label) for label in labels)
     return sorted(labels, key=lambda label: (int(label), label)) if numbers else sorted(labels)
 
 
 def _check_labels(
-    task: str, problem_type: str, labels: set[str], columns: Sequence[Column], problem: ValueError | None
+    task: str, problem_type: str, labels: Mapping[str, str], columns: Sequence[Column], problem: ValueError | None
 ) -> None:
     fewest = 1 if problem_type == "multi_label_classification" else 2
     if len(labels) < fewest:
@@ -222,6 +216,7 @@ def _check_labels(
             f"{sorted(labels) or 'none'} in {places}. Label more rows, or list the labels under tasks."
         )
     check_look_alikes(task, sorted(labels))
+    warn_of_capitals(task, {label: place.removeprefix(f"Task {task!r}, ") for label, place in labels.items()})
     if problem_type == "ordinal" and not all(WHOLE.fullmatch(label) for label in labels):
         raise ValueError(
             f"Task {task!r}: the labels of an ordinal task must be whole numbers, or be listed from the lowest to the "

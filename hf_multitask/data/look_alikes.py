@@ -1,7 +1,10 @@
 """Labels that look the same and are not: written in other letters, other forms of them, or with invisible ones."""
 
+import logging
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+logger = logging.getLogger(__name__)
 
 LETTERS = str.maketrans(
     "АВЕЅІЈКМНОРСТУХаеіјорсухѕԁԛԝһӏΑΒΕΖΗΙΚΜΝΟΡΤΥΧοναι‐‑–—−’‘",  # noqa: RUF001 - the point
@@ -30,3 +33,21 @@ def check_look_alikes(task: str, labels: Iterable[str]) -> None:
                 f"Task {task!r}: labels must look different, found {other!r} and {label!r}, which are {other!a} "
                 f"and {label!a}. Write them alike in the rows, or list both under tasks."
             )
+
+
+def warn_of_capitals(task: str, places: Mapping[str, str]) -> None:
+    """Warn where labels of `task` differ by capitals alone: mostly they are one label, written by several people.
+
+    Args:
+        task: Its name.
+        places: By label, where it is first found.
+    """
+    seen: dict[str, str] = {}
+    alike = [(other, label) for label in sorted(places) if (other := seen.setdefault(label.casefold(), label)) != label]
+    if alike:
+        (one, other), *more = alike
+        logger.warning(
+            "Task %r: the labels %r (%s) and %r (%s) differ by capitals alone%s. Write them alike in the rows, or list "
+            "both under tasks if they mean different things",
+            *(task, one, places[one], other, places[other], f", and {len(more)} more do" if more else ""),
+        )

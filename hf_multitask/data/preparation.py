@@ -144,7 +144,7 @@ def prepare(
         if dataset.streaming:
             _check_can_stream(name, settings, given or {})
             streamed[name], loaded = load_stream(name, dataset, Path(settings.folder))
-            loaded |= {"train": _first_rows(name, streamed[name])}
+            loaded |= {"train": _first_rows(name, streamed[name], dataset.max_rows)}
         elif given is not None and name in given:
             loaded = given_splits(name, dataset, given[name], needs_train=trains)
         else:
@@ -204,9 +204,9 @@ def _check_can_stream(name: str, settings: RunSettings, given: Mapping[str, Any]
         )
 
 
-def _first_rows(name: str, rows: IterableDataset) -> Dataset:
+def _first_rows(name: str, rows: IterableDataset, max_rows: int | None) -> Dataset:
     """The first rows of a stream, from which what is computed from the training rows is computed."""
-    first: Dataset = Dataset.from_list(list(rows.take(SAMPLE)), features=rows.features)
+    first: Dataset = Dataset.from_list(list(rows.take(min(SAMPLE, max_rows or SAMPLE))), features=rows.features)
     if len(first) == 0:
         raise ValueError(f"datasets.{name}, split 'train': there must be at least one row, found none. Add rows.")
     logger.warning(

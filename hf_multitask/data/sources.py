@@ -1,16 +1,15 @@
 """From files or a Hub dataset to raw rows, split by split."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict, Features, IterableDataset, Value, load_dataset
+from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
 
 from ..settings.dataset_settings import SPLITS, DatasetSettings
+from .csv_files import ENCODING, check_cells, csv_options
 from .escapes import check_escapes
+from .split_names import SPLIT_STEMS, by_split, one_by_split, tell_left_over
 
 BUILDERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
 """File suffix -> builder of `datasets`."""
@@ -19,9 +18,6 @@ STREAMED = ("json", "jsonl", "parquet")
 """Suffixes of the files that are read from the front to the back without a look ahead."""
 
 COMPRESSIONS = ("gz", "bz2", "xz", "zst", "zip")
-
-SPLIT_STEMS = {"train": ("train",), "validation": ("validation", "valid", "dev", "val"), "test": ("test",)}
-"""Split -> stems of the files that hold it in a folder."""
 
 
 def load_splits(name: str, settings: DatasetSettings, folder: Path, needs_train: bool = True) -> dict[str, Dataset]:
@@ -103,7 +99,7 @@ def given_splits(
             "as with Dataset.from_list."
         )
     named = {"train": rows} if isinstance(rows, Dataset) else dict(rows)
-    names = settings.splits or {split: split for split in SPLITS if split in named}
+    names = settings.splits or one_by_split(where, list(named))
     missing = [split for split in names.values() if split not in named]
     if missing:
         raise ValueError(f"{where}.splits must name splits of its rows, {list(named)}, found {missing}. Correct them.")
@@ -128,7 +124,7 @@ def _check_has_train(where: str, splits: Mapping[str, Any], source: str) -> None
     if "train" not in splits:
         raise ValueError(
             f"{where}: there must be a train split, found {list(splits) or 'no split'} in {source}. Call its "
-            "file train.csv (or .tsv, .json, .jsonl, .parquet), or name its files in data_files."
+            "file train.csv (or .tsv, .json, .jsonl, .parquet), name its files in data_files, or its split in splits."
         )
 
 
@@ -173,21 +169,42 @@ def _files(where: str, path: Path, settings: DatasetSettings) -> dict[str, list[
         return {split: [path / file for file in files] for split, files in names.items()}
     if path.is_file():
         return {"train": [path]}
-    named = settings.splits or {}
+    return _files_of_folder(where, path, settings.splits or {})
+
+
+def _files_of_folder(where: str, folder: Path, named: Mapping[str, str]) -> dict[str, list[Path]]:
+    """The file of each split: the one that is `named`, or else called as the split may be."""
+    data = [file for file in sorted(folder.iterdir()) if _suffix(file) in BUILDERS]
+    by_name = {file.name: file for file in data}
+    of_splits = by_split([name for name in by_name if _stem(name) not in named.values()], _stem)
     found: dict[str, list[Path]] = {}
     for split in SPLITS:
         stems = (named[split],) if split in named else SPLIT_STEMS[split]
-        files = [
-            file for file in sorted(path.iterdir()) if _suffix(file) in BUILDERS and file.name.split(".")[0] in stems
-        ]
-        if len(files) > 1 or (split in named and not files):
+        names = (
+            [name for name in by_name if _stem(name) == named[split]] if split in named else of_splits.get(split, [])
+        )
+        if len(names) > 1 or (split in named and not names):
             raise ValueError(
                 f"{where}, split {split!r}: one file called {' or '.join(stems)} must hold the split, "
-                f"found {[file.name for file in files] or 'none'} in {path}. Name the right ones in data_files."
+                f"found {names or 'none'} in {folder}. Name the right ones in data_files."
             )
-        if files:
-            found[split] = files
+        if names:
+            found[split] = [by_name[names[0]]]
+    if not named:
+        read = [file for files in found.values() for file in files]
+        # Files of JSON beside rows in another format mostly tell of the dataset.
+        rows = {*BUILDERS} - {"json"} | {_suffix(file) for file in read}
+        left_over = [
+            file.name
+            for file in data
+            if file not in read and _suffix(file) in rows and not file.name.startswith((".", "_"))
+        ]
+        tell_left_over(f"{where}, {folder}", left_over, "name those that are to be used in data_files")
     return found
+
+
+def _stem(name: str) -> str:
+    return name.split(".")[0]
 
 
 def _load_files(where: str, split: str, files: list[Path], streaming: bool = False) -> Any:
@@ -211,10 +228,7 @@ def _load_files(where: str, split: str, files: list[Path], streaming: bool = Fal
             return load_dataset(BUILDERS[suffix], data_files=names, split="train", streaming=True)
         if BUILDERS[suffix] == "json":
             check_escapes(files)
-        dataset = load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
-        if suffix == "tsv":
-            _check_quotes(dataset)
-        return dataset
+        return load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
     except Exception as error:  # each format, and each compression, has its own
         raise ValueError(
             f"{where}, split {split!r}: {', '.join(names)} must be readable {suffix} in UTF-8 with at least one row, "
@@ -224,47 +238,10 @@ def _load_files(where: str, split: str, files: list[Path], streaming: bool = Fal
 
 def _options(files: list[Path], suffix: str) -> dict[str, Any]:
     """What to tell the reader of `suffix` files."""
-    encoding = "utf-8-sig"  # UTF-8, with a byte order mark or without
     if BUILDERS[suffix] == "csv":
-        cells = {
-            "sep": "\t" if suffix == "tsv" else ",",
-            "encoding": encoding,
-            "keep_default_na": False,
-            "na_values": [""],
-        }
-        columns = [_columns(file, cells) for file in files]
-        if any(set(names) != set(columns[0]) for names in columns):
-            raise ValueError(f"different columns, {' and '.join(map(str, columns))}")
-        # In one chunk: of a chunk whose first row is longer than the header, pandas before 3.1 shifts every row.
-        features = Features({name: Value("string") for name in columns[0]})
-        return cells | {"features": features, "chunksize": sys.maxsize}
-    return {"encoding": encoding} if BUILDERS[suffix] == "json" else {}
-
-
-def _columns(file: Path, cells: Mapping[str, Any]) -> list[str]:
-    """The columns of a csv or tsv file.
-
-    Its first two lines are read as plain rows: if the first row after the header were longer than the header, pandas
-    would take the surplus for names of rows, and so shift every cell into a column that is not its own.
-    """
-    head = pd.read_csv(file, header=None, nrows=2, dtype=str, **cells)
-    names = head.iloc[0].dropna()
-    if len(head) < 2:
-        raise ValueError(f"a header, {', '.join(names)}, and no row")
-    if names.duplicated().any():
-        raise ValueError(f"the column {names[names.duplicated()].iloc[0]!r} twice")
-    return list(pd.read_csv(file, nrows=0, **cells).columns)
-
-
-def _check_quotes(dataset: Dataset) -> None:
-    """Raise where a quote that is opened and not closed has made one cell of several rows, tabs and all."""
-    for name, column in zip(dataset.column_names, dataset.with_format("arrow")[:].columns, strict=True):
-        swallowed = pc.index(pc.match_substring(column, "\t"), True).as_py()
-        if swallowed >= 0:
-            raise ValueError(
-                f"in row {swallowed + 1} a quote in the column {name!r} that is opened and not closed; write it twice "
-                "and the cell in quotes"
-            )
+        check_cells(files, suffix)
+        return csv_options(files, suffix)
+    return {"encoding": ENCODING} if BUILDERS[suffix] == "json" else {}
 
 
 def _cause(error: Exception) -> str:
@@ -282,10 +259,10 @@ def _load_from_hub(where: str, settings: DatasetSettings, streaming: bool = Fals
             return {
                 ours: load_dataset(settings.path, split=theirs, **options) for ours, theirs in settings.splits.items()
             }
-        dataset = load_dataset(settings.path, **options)
+        splits = load_dataset(settings.path, **options)
     except Exception as error:  # the Hub's own, those of the network and of every format
         raise ValueError(
             f"{where}: {settings.path!r} must be a local path or a dataset on the Hub, found: {_cause(error)}. "
             "Correct path, name, revision, data_files or splits."
         ) from error
-    return {split: dataset[split] for split in SPLITS if split in dataset}
+    return {ours: splits[theirs] for ours, theirs in one_by_split(where, list(splits)).items()}

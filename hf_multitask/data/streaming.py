@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,8 +70,15 @@ class Stream:
         self.num_skipped = 0
 
     def read(self, pass_number: int, generator: np.random.Generator) -> Iterator[RawRow]:
-        """All rows of one pass, each once, in an order that `generator` decides; `BUFFER` of them are held."""
-        return _shuffled(self._in_parts(pass_number, generator), generator, BUFFER)
+        """All rows of one pass, each once, in an order that `generator` decides; `BUFFER` of them are held.
+
+        With `max_rows`, a pass has the first ones of the first parts, the same in each.
+        """
+        max_rows = self.settings.max_rows
+        parts: Sequence[int] = range(self._rows.num_shards)
+        if max_rows is None:
+            parts = generator.permutation(len(parts)).tolist()
+        return _shuffled(itertools.islice(self._in_parts(pass_number, parts), max_rows), generator, BUFFER)
 
     def finish(
         self, raw: Sequence[RawRow], tokenizer: PreTrainedTokenizerBase, max_length: int, tokenizer_hash: str | None
@@ -92,8 +99,8 @@ class Stream:
                     found[part, int(row["row"].rpartition("/")[2]) - 1] = row
         return [found.get((row.part, row.number)) for row in raw]
 
-    def _in_parts(self, pass_number: int, generator: np.random.Generator) -> Iterator[RawRow]:
-        for part in generator.permutation(self._rows.num_shards).tolist():
+    def _in_parts(self, pass_number: int, parts: Iterable[int]) -> Iterator[RawRow]:
+        for part in parts:
             # Not row by row: in a worker of a loader, `__iter__` would leave out the parts of other workers.
             chunks = self._rows.shard(self._rows.num_shards, part).iter(CHUNK)
             rows = (cells for chunk in chunks for cells in zip(*(chunk[name] for name in self._columns), strict=True))

@@ -12,7 +12,7 @@ from datasets import List, Value
 
 from ..modeling.labels import IGNORE_INDEX
 from ..modeling.task import Task
-from .cells import is_empty, label_of, list_of, number_of, shown
+from .cells import is_empty, label_of, list_of, number_of, shown, spelled
 from .look_alikes import plain
 
 ZERO_ONE = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
@@ -36,7 +36,7 @@ class Source:
 def choice_target(cells: Sequence[Any], task: Task, source: Source, place: str) -> int | None:
     """The index of the label."""
     label = label_of(cells[0], source.names, place)
-    return None if label is None else _index(label, task, place)
+    return None if label is None else _index(cells[0], label, task, place)
 
 
 def multi_label_target(cells: Sequence[Any], task: Task, source: Source, place: str) -> list[float] | None:
@@ -65,7 +65,7 @@ def multi_label_target(cells: Sequence[Any], task: Task, source: Source, place: 
             raise ValueError(
                 f"{place}: a list must hold labels, found {shown(value)} in it. Remove it, or drop the row."
             )
-        target[_index(label, task, place)] = 1.0
+        target[_index(value, label, task, place)] = 1.0
     return target
 
 
@@ -124,7 +124,10 @@ def token_target(cells: Sequence[Any], task: Task, source: Source, place: str, n
             "the lists, or drop the row."
         )
     labels = [label_of(value, source.names, place) for value in values]
-    return [IGNORE_INDEX if label is None else _index(label, task, place) for label in labels]
+    return [
+        IGNORE_INDEX if label is None else _index(value, label, task, place)
+        for value, label in zip(values, labels, strict=True)
+    ]
 
 
 TARGETS: dict[str, Callable[..., Any]] = {
@@ -169,8 +172,8 @@ def zero_or_one(value: Any, place: str) -> float | None:
     return found
 
 
-def _index(label: str, task: Task, place: str) -> int:
-    index = task.index_of(label)
+def _index(value: Any, label: str, task: Task, place: str) -> int:
+    index = task.index_of(spelled(value, label, task.labels))
     if index is None:
         alike = [known for known in task.labels if plain(known) == plain(label)]
         hint = f", which is not written as the {alike[0]!r} that it looks like: {label!a}" if alike else ""

@@ -1,9 +1,7 @@
 """Rows of a file of any size, chunk by chunk."""
 
-import csv
 import itertools
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,6 +10,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .csv_rows import MalformedError, csv_rows
 from .formats import input_format
 
 Chunk: TypeAlias = Any
@@ -39,7 +38,7 @@ def read_chunks(path: Path, size: int) -> Iterator[Chunk]:
             rows = _json_rows(lines) if kind == "jsonl" else _csv_rows(lines, kind)
             while chunk := list(itertools.islice(rows, size)):
                 yield chunk
-    except (OSError, EOFError, UnicodeError, csv.Error, pa.ArrowException, _MalformedError) as error:
+    except (OSError, EOFError, UnicodeError, pa.ArrowException, MalformedError) as error:
         raise ValueError(f"{path} must be readable {kind} in UTF-8, found: {error}. Correct the file.") from error
 
 
@@ -64,10 +63,6 @@ def column_of(chunk: Chunk, name: str) -> list[Any]:
     return [row.get(name) for row in chunk]
 
 
-class _MalformedError(Exception):
-    """What is wrong with a row."""
-
-
 def _rechunked(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
     """Tables of `size` rows, wherever the file's own groups of rows end."""
     held: list[pa.RecordBatch] = []
@@ -84,24 +79,13 @@ def _rechunked(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Tabl
 
 
 def _csv_rows(lines: Iterable[str], kind: str) -> Iterator[dict[str, str | None]]:
-    csv.field_size_limit(sys.maxsize)
-    rows = (row for row in csv.reader(lines, delimiter="\t" if kind == "tsv" else ",", strict=True) if row)
+    rows = csv_rows(lines, kind)
     header = next(rows, [])
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:
-        raise _MalformedError(f"the column {repeated[0]!r} twice")
-    number = 0
-    try:
-        for number, row in enumerate(rows, 1):
-            if len(row) != len(header):
-                raise _MalformedError(f"{len(row)} cells in row {number}, and {len(header)} columns")
-            if kind == "tsv" and any("\t" in cell for cell in row):
-                raise _MalformedError(
-                    f"in row {number} a quote that is opened and not closed; write it twice, in quotes"
-                )
-            yield {name: cell or None for name, cell in zip(header, row, strict=True)}
-    except (csv.Error, UnicodeError) as error:
-        raise _MalformedError(f"behind row {number}: {error}") from error
+        raise MalformedError(f"the column {repeated[0]!r} twice")
+    for row in rows:
+        yield {name: cell or None for name, cell in zip(header, row, strict=True)}
 
 
 def _json_rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -112,11 +96,11 @@ def _json_rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
                 continue
             row = json.loads(line)
             if not isinstance(row, dict):
-                raise _MalformedError(f"in line {number} no mapping from columns to cells")
+                raise MalformedError(f"in line {number} no mapping from columns to cells")
             if "\\u" in line:
                 json.dumps(row, ensure_ascii=False).encode()  # halves of surrogate pairs are no text
             yield row
     except json.JSONDecodeError as error:
-        raise _MalformedError(f"in line {number}: {error}") from error
+        raise MalformedError(f"in line {number}: {error}") from error
     except (UnicodeError, RecursionError) as error:
-        raise _MalformedError(f"at line {number}: {error}") from error
+        raise MalformedError(f"at line {number}: {error}") from error

@@ -26,7 +26,8 @@ class DatasetSettings:
         revision: Revision of a Hub dataset.
         data_files: Per split, the file or files, relative to `path`.
         splits: Per split of ours (train, validation, test), the name of the dataset's.
-        max_rows: Rows that are used of each split at most, drawn by chance; all by default.
+        max_rows: Rows that are used of each split at most, drawn by chance (of a streamed one the first ones); all by
+            default.
         validation: Share of the training rows that becomes the validation split, where there is none.
         test: Share of the training rows that becomes the test split, where there is none.
         streaming: Whether training rows are read while they are needed, for more of them than fit on the disk. They

@@ -1,0 +1,54 @@
+"""Rows of csv and tsv files, each with a cell for every column."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+
+
+class MalformedError(Exception):
+    """What is wrong with a row."""
+
+
+def csv_rows(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
+    """The cells of the header, and then those of each row.
+
+    Lines with nothing but spaces are no rows, unless there is one column only: then they are its cells.
+
+    Args:
+        lines: Of the file, their ends as they are there.
+        kind: Whether it is `csv` or `tsv`.
+
+    Raises:
+        MalformedError: A row has too few or too many cells, or a quote has no end: it would make one cell of several
+            rows, which a lenient reader does not tell.
+    """
+    csv.field_size_limit(sys.maxsize)
+    separator = "\t" if kind == "tsv" else ","
+    columns = number = 0
+    try:
+        for cells in csv.reader(lines, delimiter=separator, strict=True):
+            if columns == 0:
+                columns = len(cells)
+                if cells:
+                    yield cells
+                continue
+            if columns == 1:
+                cells = cells or [""]
+            elif not cells or (len(cells) == 1 and cells[0] and not cells[0].strip(" \t")):
+                continue
+            number += 1
+            if len(cells) != columns:
+                raise MalformedError(f"{len(cells)} cells in row {number}, and {columns} columns")
+            if kind == "tsv" and any(separator in cell for cell in cells):
+                raise MalformedError(
+                    f"in row {number} a quote that is opened and not closed; write it twice, and the cell in quotes"
+                )
+            yield cells
+    except csv.Error as error:
+        place = f"row {number + 1}" if columns else "the header"
+        raise MalformedError(
+            f"in {place} a quote that is opened and not closed, or stands within a cell; write it twice, and the cell "
+            f"in quotes ({error})"
+        ) from error
+    except UnicodeError as error:
+        raise MalformedError(f"behind row {number}: {error}") from error
