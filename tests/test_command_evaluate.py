@@ -111,3 +111,20 @@ def test_results_are_never_overwritten(finished, capsys):
     words = ("evaluate", finished / "output", finished / "config.yaml", "--output", finished / "mine.json")
     assert "The output must not exist yet" in refused(capsys, *words)
     assert (finished / "mine.json").read_text() == "mine"
+
+
+def test_labelled_rows_that_come_without_training_rows_are_scored(finished, capsys):
+    """Of one dataset of three; the others, and what would be cut of it, have no part in it."""
+    expected, _ = evaluate(finished, capsys)
+
+    def alone(config):
+        config["datasets"] = {"new": config["datasets"]["sentences"] | {"data_files": {"test": "test.jsonl"}}}
+        for name in ("parts", "alike"):
+            del config["tasks"][name]
+
+    changed(finished, alone)
+    found, _ = evaluate(finished, capsys, config="changed.yaml")
+    for key in ("test_topic_f1:Fun", "test_tags_f1_macro", "test_stars_quadratic_kappa", "test_score_pearson"):
+        assert found[key] == pytest.approx(expected[key], abs=1e-6)
+    message = refused(capsys, "evaluate", finished / "output", finished / "changed.yaml", "--split", "train")
+    assert "There must be train rows to score, found only the splits ['test']" in message

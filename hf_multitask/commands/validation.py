@@ -5,11 +5,10 @@ from typing import Any
 
 from ..data.collation import MultiTaskCollator
 from ..data.mixing import mix
-from ..data.preparation import prepare
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..settings.run_settings import RunSettings
 from ..settings.yaml_file import read_yaml
-from .evaluate import with_tasks_of
+from .scored_data import scored_data
 
 BATCH_SIZE = 32
 
@@ -26,12 +25,7 @@ def validation_batches(path: Path, model: MultiTaskModel) -> list[dict[str, Any]
             not the model's.
     """
     settings = RunSettings.from_dict(read_yaml(path), folder=path.resolve().parent)
-    data = prepare(with_tasks_of(settings, model.config.tasks))
-    if "validation" not in data.splits:
-        raise ValueError(
-            f"{path}: there must be validation rows, found only {list(data.splits)}. Name a split, or cut one from the "
-            "training rows with validation: 0.1."
-        )
+    data = scored_data(settings, model.config.tasks, "validation")
     tokenizer = model.tokenizer
     rows = mix(list(data.tokenized(tokenizer, tokenizer.model_max_length)["validation"].values()))
     collate = MultiTaskCollator(tokenizer, model.config.tasks)

@@ -119,6 +119,7 @@ def prepare(
     settings: RunSettings,
     given: Mapping[str, Dataset | DatasetDict] | None = None,
     earlier: Sequence[Task] = (),
+    for_training: bool = True,
 ) -> PreparedData:
     """The data that `settings` describe, checked from the first row to the last.
 
@@ -127,6 +128,7 @@ def prepare(
         given: Per dataset, its rows, in place of those that its `path` names.
         earlier: The tasks of the model that the run starts from, which come before all others; they need no rows, and
             datasets with targets for them alone need no train split.
+        for_training: Whether there must be training rows; to score a model, whose tasks are `earlier`, needs none.
 
     Raises:
         ValueError: Anything in it cannot be trained on; the message names task, dataset and row, and what to do.
@@ -137,15 +139,15 @@ def prepare(
     drawn: dict[tuple[str, str], Any] = {}
     streamed: dict[str, IterableDataset] = {}
     for name, dataset in settings.datasets.items():
-        trains = bool(dataset.shares) or not set(dataset.targets) <= set(known)
+        needs_train = for_training and (bool(dataset.shares) or not set(dataset.targets) <= set(known))
         if dataset.streaming:
             _check_can_stream(name, settings, given or {})
             streamed[name], loaded = load_stream(name, dataset, Path(settings.folder))
             loaded |= {"train": _first_rows(name, streamed[name])}
         elif given is not None and name in given:
-            loaded = given_splits(name, dataset, given[name], needs_train=trains)
+            loaded = given_splits(name, dataset, given[name], needs_train=needs_train)
         else:
-            loaded = load_splits(name, dataset, Path(settings.folder), needs_train=trains)
+            loaded = load_splits(name, dataset, Path(settings.folder), needs_train=needs_train)
         raw[name] = {}
         for split, rows in loaded.items():
             check_columns(rows, dataset, where_of(name, split))
@@ -174,7 +176,8 @@ def prepare(
             formed.setdefault(split, {}).update({form: found for form, found in forms.items() if len(found)})
     splits_of_run = {split: formed[split] for split in SPLITS if split in formed}
     _check_every_task_has_targets([task for task in tasks if task.name not in known], splits_of_run)
-    _check_train(settings, [task for task in tasks if task.name in known], splits_of_run)
+    if for_training:
+        _check_train(settings, [task for task in tasks if task.name in known], splits_of_run)
     rows_of_splits = {split: list(rows.values()) for split, rows in splits_of_run.items()}
     tasks = fit_tasks(tasks, settings.tasks, rows_of_splits, known)
     skips = settings.invalid_rows == "skip"
@@ -182,7 +185,8 @@ def prepare(
         name: Stream(name, rows, settings.datasets[name], tasks, skips_invalid=skips) for name, rows in streamed.items()
     }
     data = PreparedData(tasks, splits_of_run, tuple(skipped), streams)
-    _warn_of_labels_without_training_rows(settings, data)
+    if for_training:
+        _warn_of_labels_without_training_rows(settings, data)
     return data
 
 
@@ -245,7 +249,7 @@ def _with_cut_splits(
                 f"{where_of(name, split)}: there must be at least one usable row, found none. Correct the rows."
             )
     shares = {split: share for split, share in dataset.shares.items() if split not in splits}
-    if not shares:
+    if not shares or "train" not in splits:
         return splits
     train = splits["train"]
     choices = {task.name for task in tasks if task.is_choice and not task.reads_tokens}
