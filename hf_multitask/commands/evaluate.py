@@ -12,16 +12,17 @@ from ..evaluation.findings import find
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..opening import read_config
 from ..publishing.result_tables import describe_scores
-from ..settings.run_settings import SPLITS, RunSettings
-from ..settings.yaml_file import read_yaml
-from ..training.argument_parser import parse_arguments
+from ..settings.command_line import parse_command_line
+from ..settings.run_settings import SPLITS
+from ..training.argument_parser import argument_names, parse_arguments
 from ..training.trainer import MultiTaskTrainer
 from .description import scored_record
 from .scored_data import scored_data
 
 DESCRIPTION = """\
 Scores the tasks of a checkpoint on the data that a configuration of a training run names, in the same splits, and
-prints the table of the run. Labels, metrics and calibration are those of the checkpoint.
+prints the table of the run. Labels, metrics and calibration are those of the checkpoint. Flags override the
+configuration, as those of train do; those that decided the splits of the run (--seed) must be given again.
 """
 
 PREFIXES = {"train": "train", "validation": "eval", "test": "test"}
@@ -48,7 +49,11 @@ def main(words: Sequence[str]) -> None:
         OSError: Something cannot be read or written.
     """
     parser = argparse.ArgumentParser(
-        "hf_multitask evaluate", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        "hf_multitask evaluate",
+        usage="%(prog)s DIR CONFIG.yaml [--split SPLIT] [--confidence_intervals] [--output FILE] [--key value ...]",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("checkpoint", metavar="DIR", help="folder of the checkpoint, or its id on the Hub")
     parser.add_argument("config", metavar="CONFIG.yaml", help="configuration of a training run")
@@ -56,20 +61,19 @@ def main(words: Sequence[str]) -> None:
     intervals = "95 %% bootstrap intervals, in the table of the test split and in the file"
     parser.add_argument("--confidence_intervals", action="store_true", help=intervals)
     parser.add_argument("--output", metavar="FILE.json", help="write the results there too; must not exist yet")
-    told = parser.parse_args(words)
+    told, flags = parser.parse_known_args(words)
     output = None if told.output is None else Path(told.output)
     if output is not None and output.exists():
         raise ValueError(f"The output must not exist yet, found {output}. Choose another name, or move the file aside.")
 
     tasks = read_config(told.checkpoint).tasks
-    path = Path(told.config)
-    settings = RunSettings.from_dict(read_yaml(path), folder=path.resolve().parent)
+    settings = parse_command_line([told.config, *flags], None, argument_names())
     with tempfile.TemporaryDirectory() as folder:
         kept = {key: settings.training[key] for key in READ_ARGUMENTS if key in settings.training}
         args = parse_arguments({**kept, "output_dir": folder, "report_to": "none"})
         with args.main_process_first(desc="preparing the data"):
             model: Any = MultiTaskModel.from_pretrained(told.checkpoint)
-            data = scored_data(settings, tasks, told.split)
+            data = scored_data(told.checkpoint, settings, tasks, told.split)
             splits = data.tokenized(model.tokenizer, model.tokenizer.model_max_length)
         trainer = MultiTaskTrainer(model, args, processing_class=model.tokenizer)
         prefix = PREFIXES[told.split]

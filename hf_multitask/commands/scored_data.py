@@ -4,21 +4,24 @@ import dataclasses
 from collections.abc import Sequence
 
 from ..data.preparation import PreparedData, prepare
+from ..data.split_record import check_same_splits
 from ..modeling.task import Task
 from ..settings.run_settings import RunSettings, TaskSettings
+from ..training.recorded_splits import recorded_splits
 
 
-def scored_data(settings: RunSettings, tasks: Sequence[Task], split: str) -> PreparedData:
+def scored_data(checkpoint: str, settings: RunSettings, tasks: Sequence[Task], split: str) -> PreparedData:
     """The data that the settings of a run describe, with the kinds and labels of a checkpoint's tasks.
 
     Args:
+        checkpoint: Its folder, or its id on the Hub.
         settings: Of a run; what they and the data tell of labels does not count.
         tasks: The checkpoint's.
         split: The one to score. The data need no other.
 
     Raises:
-        ValueError: Something in the data cannot be, there are no rows of the split, or the settings have a task that
-            the checkpoint has not.
+        ValueError: Something in the data cannot be, there are no rows of the split, they are cut otherwise than in
+            the checkpoint's run, or the settings have a task that the checkpoint has not.
     """
     data = prepare(_with_tasks_of(settings, tasks), earlier=tasks, for_training=False)
     if split not in data.splits:
@@ -26,6 +29,7 @@ def scored_data(settings: RunSettings, tasks: Sequence[Task], split: str) -> Pre
             f"There must be {split} rows to score, found only the splits {list(data.splits)}. Name a file of them in "
             f"the configuration (data_files: {{{split}: FILE}}), or another split."
         )
+    check_same_splits(recorded_splits(checkpoint), settings, data, split)
     return data
 
 

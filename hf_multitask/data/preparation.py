@@ -151,7 +151,7 @@ def prepare(
         raw[name] = {}
         for split, rows in loaded.items():
             check_columns(rows, dataset, where_of(name, split))
-            drawn[name, split] = indices = draw(len(rows), dataset.max_rows, _seed(settings))
+            drawn[name, split] = indices = draw(len(rows), dataset.max_rows, seed_of(settings))
             raw[name][split] = rows if indices is None else rows.select(indices)
     described = {name: _describe(name, settings, raw, known.get(name)) for name in settings.tasks}
     tasks = parse_tasks((known | described).values())
@@ -257,11 +257,12 @@ def _with_cut_splits(
     if primary := next((task for task in dataset.targets if task in choices), None):
         targets = pc.struct_field(train.with_format("arrow")[:]["targets"], primary)
         strata = pc.fill_null(targets, -1).to_pylist()
-    parts = cut(len(train), shares, strata, _seed(settings), f"dataset {name!r}")
+    parts = cut(len(train), shares, strata, seed_of(settings), f"dataset {name!r}")
     return splits | {split: train.select(indices) for split, indices in parts.items()}
 
 
-def _seed(settings: RunSettings) -> int:
+def seed_of(settings: RunSettings) -> int:
+    """What `max_rows` and splits that are cut are drawn with."""
     return int(settings.training.get("seed", DEFAULT_SEED))
 
 
