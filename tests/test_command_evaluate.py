@@ -111,3 +111,66 @@ def test_results_are_never_overwritten(finished, capsys):
     words = ("evaluate", finished / "output", finished / "config.yaml", "--output", finished / "mine.json")
     assert "The output must not exist yet" in refused(capsys, *words)
     assert (finished / "mine.json").read_text() == "mine"
+
+
+def test_labelled_rows_that_come_without_training_rows_are_scored(finished, capsys):
+    """Of one dataset of three; the others, and what would be cut of it, have no part in it."""
+    expected, _ = evaluate(finished, capsys)
+
+    def alone(config):
+        config["datasets"] = {"new": config["datasets"]["sentences"] | {"data_files": {"test": "test.jsonl"}}}
+        for name in ("parts", "alike"):
+            del config["tasks"][name]
+
+    changed(finished, alone)
+    found, _ = evaluate(finished, capsys, config="changed.yaml")
+    for key in ("test_topic_f1:Fun", "test_tags_f1_macro", "test_stars_quadratic_kappa", "test_score_pearson"):
+        assert found[key] == pytest.approx(expected[key], abs=1e-6)
+    message = refused(capsys, "evaluate", finished / "output", finished / "changed.yaml", "--split", "train")
+    assert "There must be train rows to score, found only the splits ['test']" in message
+
+
+@pytest.fixture(scope="module")
+def cut(finished):
+    """The same configuration, and in `cut` its run with flags by which other rows are kept out of training."""
+    train([str(finished / "config.yaml"), "--output_dir", str(finished / "cut"), "--num_train_epochs", "1", *FLAGS])
+    logging.getLogger("hf_multitask").setLevel(logging.NOTSET)
+    return finished
+
+
+FLAGS = ("--seed", "7", "--datasets.sentences.max_rows", "36")
+
+
+@pytest.mark.parametrize("place", ["cut", "cut/checkpoint-*"])
+def test_rows_that_are_cut_otherwise_than_in_the_run_are_refused(cut, capsys, place):
+    (checkpoint,) = cut.glob(place)
+    words = ("evaluate", checkpoint, cut / "config.yaml", "--split", "validation")
+    message = refused(capsys, *words)
+    assert "datasets.sentences: its validation rows must be cut as in the model's run, found others" in message
+    assert "seed 42 (in the run 7), datasets.sentences.max_rows null (in the run 36)" in message
+    assert f"Add {' '.join(FLAGS)}, or" in message
+    assert "Add --seed 7, or give new rows a file" in refused(capsys, *words, *FLAGS[2:])
+
+
+def test_with_the_flags_of_the_run_the_results_are_those_of_the_run(cut, capsys):
+    main(["evaluate", str(cut / "cut"), str(cut / "config.yaml"), *FLAGS, "--split", "validation"])
+    expected = json.loads((cut / "cut" / "eval_results.json").read_text(encoding="utf-8"))
+    assert f"{expected['eval_topic_f1:Fun']:.4f}" in capsys.readouterr().out
+    main(["evaluate", str(cut / "cut"), str(cut / "config.yaml")])  # its test rows come in a file of their own
+
+
+def test_a_run_that_left_no_record_is_scored_and_the_log_tells(finished, capsys, caplog):
+    state = finished / "output" / "trainer_state.json"
+    aside = state.rename(state.with_suffix(".aside"))
+    try:
+        evaluate(finished, capsys, "--split", "validation")
+    finally:
+        aside.rename(state)
+    told = "Dataset 'sentences': its validation rows, cut from training rows, could not be compared"
+    assert told in caplog.text
+    assert "there is no record of the model's run" in caplog.text
+
+
+def test_a_flag_that_is_unknown_is_refused(finished, capsys):
+    message = refused(capsys, "evaluate", finished / "output", finished / "config.yaml", "--sed", "7")
+    assert "every key must be known, found 'sed'. Did you mean 'seed'?" in message

@@ -75,6 +75,11 @@ def test_what_cannot_be_exported_is_refused_before_long_work(finished, tmp_path,
     data = str(changed(finished, another))
     assert "found ['other']" in refused(capsys, "export", checkpoint, output, "--data", data)
 
+    data = ("--data", finished / "config.yaml", "--seed", "7")
+    message = refused(capsys, "export", checkpoint, output, *data)
+    assert "its validation rows must be cut as in the model's run, found others, by seed 7 (in the run 42)" in message
+    assert "need --data, found --seed 7" in refused(capsys, "export", checkpoint, output, "--seed", "7", code=2)
+
     monkeypatch.setitem(sys.modules, "hf_multitask.exporting.onnx_export", None)
     assert 'pip install "hf_multitask[onnx]"' in refused(capsys, "export", checkpoint, output)
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,8 @@ from datasets import Dataset, DatasetDict
 
 from hf_multitask import MultiTaskCollator
 from hf_multitask.data.mixing import mix
-from hf_multitask.data.preparation import PreparedData, prepare
+from hf_multitask.data.preparation import prepare
+from hf_multitask.data.prepared_data import PreparedData
 from hf_multitask.data.skipped_rows import write_skipped_rows
 from hf_multitask.settings.run_settings import RunSettings
 

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from hf_multitask.data.mixing import mix
-from hf_multitask.data.preparation import PreparedData
+from hf_multitask.data.prepared_data import PreparedData
 from hf_multitask.data.tokenization import tokenize, warn_of_cut_texts
 from hf_multitask.modeling.tokenizer_source import load_tokenizer
 
@@ -130,7 +130,7 @@ CACHED = """
 import sys
 from pathlib import Path
 from datasets import load_dataset
-from hf_multitask.data.preparation import PreparedData
+from hf_multitask.data.prepared_data import PreparedData
 from hf_multitask.modeling.tokenizer_source import load_tokenizer
 import hf_multitask.data.tokenization as module
 

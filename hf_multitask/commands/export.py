@@ -22,7 +22,8 @@ beside it all that serves it: `OnnxMultiTask.from_pretrained(OUT)` answers as th
 
 The graph is run on texts of many shapes, and on the validation rows of --data, and held against the model. Where it
 differs by more than rounding, nothing is written. A graph in int8 is a quarter of the size and faster; what it does to
-the score of each task is told where --data is given, and is in OUT/onnx_export.json.
+the score of each task is told where --data is given, and is in OUT/onnx_export.json. Flags override the configuration
+of --data, as those of train do; those that decided the splits of the run (--seed) must be given again.
 """
 
 
@@ -35,15 +36,21 @@ def main(words: Sequence[str]) -> None:
         ImportError: A package is missing.
     """
     parser = argparse.ArgumentParser(
-        "hf_multitask export", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        "hf_multitask export",
+        usage="%(prog)s DIR OUT [--quantize int8] [--tasks TASK ...] [--data CONFIG [--key value ...]]",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("checkpoint", metavar="DIR", help="folder of the checkpoint, or its id on the Hub")
     parser.add_argument("output", metavar="OUT", help="folder to write; must be empty or absent")
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="what to export to (default: onnx)")
     parser.add_argument("--quantize", choices=["int8"], help="what to make of the weights (default: float32)")
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="the tasks to answer (default: all)")
-    parser.add_argument("--data", type=Path, metavar="CONFIG", help="configuration of a run with validation rows")
-    told = parser.parse_args(words)
+    parser.add_argument("--data", metavar="CONFIG", help="configuration of a run with validation rows")
+    told, flags = parser.parse_known_args(words)
+    if flags and told.data is None:
+        parser.error(f"flags of a configuration need --data, found {' '.join(flags)}")
     try:
         from ..exporting.onnx_export import export_onnx
         from ..exporting.staging import check_free
@@ -58,7 +65,7 @@ def main(words: Sequence[str]) -> None:
     if told.tasks is not None:
         choose_tasks(config.tasks, told.tasks)
     model = MultiTaskModel.from_pretrained(told.checkpoint, dtype=torch.float32)
-    batches = [] if told.data is None else validation_batches(told.data, model)
+    batches = [] if told.data is None else validation_batches(told.checkpoint, [told.data, *flags], model)
     record = export_onnx(model, output, tasks=told.tasks, quantize=told.quantize, validation=batches)
     print(f"{describe(record)}\n\nThe graph and what serves it are in {output}")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datasets import Dataset
 
 from ..data.collation import MultiTaskCollator
-from ..data.preparation import PreparedData
+from ..data.prepared_data import PreparedData
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..training.arguments import MultiTaskTrainingArguments
 from ..training.distillation import teach, warn_of_untaught

@@ -9,13 +9,16 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import IntervalStrategy
 
 from ..data.mixing import Mixture, mix
-from ..data.preparation import PreparedData, prepare
+from ..data.preparation import prepare
+from ..data.prepared_data import PreparedData
+from ..data.split_record import split_record
 from ..data.streaming import StreamedMixture
 from ..settings.command_line import parse_command_line
 from ..settings.run_settings import RunSettings
 from ..training.adapters import add_lora
 from ..training.argument_parser import argument_names, parse_arguments
 from ..training.output_folder import claim_output_folder
+from ..training.recorded_splits import RecordedSplits
 from ..training.trainer import MultiTaskTrainer
 from .comparison import check_comparison
 from .retention import retain_tasks, teach_tasks
@@ -109,6 +112,7 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
         train_dataset=train,
         eval_dataset=evaluated.get("validation"),
     )
+    trainer.add_callback(RecordedSplits(split_record(settings, data)))
     if settings.compare_single_task:
         check_comparison(trainer, evaluated)
     with args.main_process_first(desc="claiming the output folder"):

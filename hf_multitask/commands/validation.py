@@ -1,37 +1,32 @@
 """The labelled rows that a trained model is held against."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from ..data.collation import MultiTaskCollator
 from ..data.mixing import mix
-from ..data.preparation import prepare
 from ..modeling.modeling_multitask import MultiTaskModel
-from ..settings.run_settings import RunSettings
-from ..settings.yaml_file import read_yaml
-from .evaluate import with_tasks_of
+from ..settings.command_line import parse_command_line
+from ..training.argument_parser import argument_names
+from .scored_data import scored_data
 
 BATCH_SIZE = 32
 
 
-def validation_batches(path: Path, model: MultiTaskModel) -> list[dict[str, Any]]:
-    """The validation rows that a configuration file describes, in batches with labels for the model's tasks.
+def validation_batches(checkpoint: str, words: Sequence[str], model: MultiTaskModel) -> list[dict[str, Any]]:
+    """The validation rows that a configuration describes, in batches with labels for the model's tasks.
 
     Args:
-        path: Of the configuration of a run.
+        checkpoint: The folder of the model, or its id on the Hub.
+        words: The path of the configuration of a run, then flags as `train` takes them.
         model: Knows its tasks and its tokenizer, whose `model_max_length` is what is read of a text, in tokens.
 
     Raises:
-        ValueError: Something in the configuration or the data cannot be, there are no validation rows, or a task is
-            not the model's.
+        ValueError: Something in the configuration or the data cannot be, there are no validation rows, they
+            are cut otherwise than in the model's run, or a task is not the model's.
     """
-    settings = RunSettings.from_dict(read_yaml(path), folder=path.resolve().parent)
-    data = prepare(with_tasks_of(settings, model.config.tasks))
-    if "validation" not in data.splits:
-        raise ValueError(
-            f"{path}: there must be validation rows, found only {list(data.splits)}. Name a split, or cut one from the "
-            "training rows with validation: 0.1."
-        )
+    settings = parse_command_line(words, None, argument_names())
+    data = scored_data(checkpoint, settings, model.config.tasks, "validation")
     tokenizer = model.tokenizer
     rows = mix(list(data.tokenized(tokenizer, tokenizer.model_max_length)["validation"].values()))
     collate = MultiTaskCollator(tokenizer, model.config.tasks)

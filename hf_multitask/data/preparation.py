@@ -2,15 +2,11 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, IterableDataset
-from transformers import PreTrainedTokenizerBase
 
 from ..modeling.task import Task, parse_tasks
 from ..settings.run_settings import SPLITS, RunSettings
@@ -18,13 +14,13 @@ from ..settings.task_settings import BALANCED
 from .earlier_tasks import continued
 from .inference import Column, check_columns_of_labels, infer_labels, infer_problem_type, source_of
 from .mapping import SkippedRow, check_columns, forms_of, map_rows, where_of
+from .prepared_data import PreparedData, Splits
 from .same_texts import text_keys, warn_of_trained_texts
 from .skipped_rows import check_none_skipped
 from .sources import given_splits, load_splits, load_stream
 from .splitting import cut, draw
-from .statistics import count_targets, fit_tasks, label_counts, numbers
+from .statistics import count_targets, fit_tasks
 from .streaming import Stream
-from .tokenization import hash_of, tokenize, warn_of_cut_texts
 
 logger = logging.getLogger(__name__)
 
@@ -34,94 +30,12 @@ DEFAULT_SEED = 42
 SAMPLE = 1_000
 """Rows from the front of a stream that stand for all of it where something is computed from the training rows."""
 
-Splits = dict[str, dict[str, Dataset]]
-
-
-@dataclass(frozen=True)
-class PreparedData:
-    """What a run trains on.
-
-    Args:
-        tasks: The tasks, with all their labels and what is computed from the training rows.
-        splits: Per split (train, validation, test) and dataset, rows with `text` (maybe `text_pair`, or `second_text`
-            for similarities) or `words`, `targets` and `row`; of a streamed training split its first ones.
-        skipped: The rows that could not be used, those of streams not among them.
-        streams: Per streamed dataset, its training rows.
-    """
-
-    tasks: list[Task]
-    splits: Splits
-    skipped: tuple[SkippedRow, ...] = ()
-    streams: Mapping[str, Stream] = field(default_factory=dict)
-
-    def tokenized(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Splits:
-        """Per split and dataset, the tokenised rows."""
-        known = hash_of(tokenizer)
-        tokenized = {
-            split: {name: tokenize(rows, tokenizer, max_length, known) for name, rows in datasets.items()}
-            for split, datasets in self.splits.items()
-        }
-        warn_of_cut_texts(tokenized, max_length)
-        return tokenized
-
-    def sizes(self) -> dict[str, dict[str, int]]:
-        """Per dataset and split, the number of rows."""
-        names = {name: None for datasets in self.splits.values() for name in datasets}
-        return {
-            name: {split: len(datasets[name]) for split, datasets in self.splits.items() if name in datasets}
-            for name in names
-        }
-
-    def first_texts(self, split: str, count: int) -> list[tuple[str, ...]]:
-        """The first texts (or pairs, or words joined by spaces) of `split`, drawn from its datasets in turn."""
-        texts = []
-        for index in range(count):
-            for rows in self.splits[split].values():
-                if index < len(rows):
-                    row = rows[index]
-                    words = [" ".join(row["words"])] if "words" in row else []
-                    texts.append((*words, *(row[name] for name in ("text", "text_pair", "second_text") if name in row)))
-        return texts[:count]
-
-    @cached_property
-    def untrained(self) -> list[str]:
-        """Names of the tasks without a target in the training rows: only those of an earlier model can be."""
-        train = self.splits["train"].values()
-        return [task.name for task in self.tasks if not count_targets(task, train)]
-
-    def label_counts(self, split: str) -> dict[str, dict[str, int]]:
-        """Per task with labels, and rows in any split, how many rows (or words) of `split` have each."""
-        return {
-            task.name: dict(zip(task.labels, label_counts(task, self.splits[split].values()).tolist(), strict=True))
-            for task in self._labelled
-            if task.problem_type not in ("regression", "similarity")
-        }
-
-    def number_summaries(self, split: str) -> dict[str, dict[str, dict[str, float]]]:
-        """Per task whose targets are numbers, and per value, `count`, `mean`, `min` and `max` in `split`."""
-        summaries: dict[str, dict[str, dict[str, float]]] = {}
-        for task in self.tasks:
-            if task.problem_type in ("regression", "similarity"):
-                columns = numbers(task, self.splits[split].values()).T
-                known = [values[~np.isnan(values)] for values in columns]
-                summaries[task.name] = {
-                    name: {"count": len(v), "mean": float(v.mean()), "min": float(v.min()), "max": float(v.max())}
-                    for name, v in zip(task.labels or (task.name,), known, strict=True)
-                    if len(v)
-                }
-        return summaries
-
-    @cached_property
-    def _labelled(self) -> list[Task]:
-        """The tasks with a target in any split."""
-        rows = [rows for datasets in self.splits.values() for rows in datasets.values()]
-        return [task for task in self.tasks if count_targets(task, rows)]
-
 
 def prepare(
     settings: RunSettings,
     given: Mapping[str, Dataset | DatasetDict] | None = None,
     earlier: Sequence[Task] = (),
+    for_training: bool = True,
 ) -> PreparedData:
     """The data that `settings` describe, checked from the first row to the last.
 
@@ -130,6 +44,7 @@ def prepare(
         given: Per dataset, its rows, in place of those that its `path` names.
         earlier: The tasks of the model that the run starts from, which come before all others; they need no rows, and
             datasets with targets for them alone need no train split.
+        for_training: Whether there must be training rows; to score a model, whose tasks are `earlier`, needs none.
 
     Raises:
         ValueError: Anything in it cannot be trained on; the message names task, dataset and row, and what to do.
@@ -140,19 +55,19 @@ def prepare(
     drawn: dict[tuple[str, str], Any] = {}
     streamed: dict[str, IterableDataset] = {}
     for name, dataset in settings.datasets.items():
-        trains = bool(dataset.shares) or not set(dataset.targets) <= set(known)
+        needs_train = for_training and (bool(dataset.shares) or not set(dataset.targets) <= set(known))
         if dataset.streaming:
             _check_can_stream(name, settings, given or {})
             streamed[name], loaded = load_stream(name, dataset, Path(settings.folder))
             loaded |= {"train": _first_rows(name, streamed[name], dataset.max_rows)}
         elif given is not None and name in given:
-            loaded = given_splits(name, dataset, given[name], needs_train=trains)
+            loaded = given_splits(name, dataset, given[name], needs_train=needs_train)
         else:
-            loaded = load_splits(name, dataset, Path(settings.folder), needs_train=trains)
+            loaded = load_splits(name, dataset, Path(settings.folder), needs_train=needs_train)
         raw[name] = {}
         for split, rows in loaded.items():
             check_columns(rows, dataset, where_of(name, split))
-            drawn[name, split] = indices = draw(len(rows), dataset.max_rows, _seed(settings))
+            drawn[name, split] = indices = draw(len(rows), dataset.max_rows, seed_of(settings))
             raw[name][split] = rows if indices is None else rows.select(indices)
     described = {name: _describe(name, settings, raw, known.get(name)) for name in settings.tasks}
     tasks = parse_tasks((known | described).values())
@@ -177,7 +92,8 @@ def prepare(
             formed.setdefault(split, {}).update({form: found for form, found in forms.items() if len(found)})
     splits_of_run = {split: formed[split] for split in SPLITS if split in formed}
     _check_every_task_has_targets([task for task in tasks if task.name not in known], splits_of_run)
-    _check_train(settings, [task for task in tasks if task.name in known], splits_of_run)
+    if for_training:
+        _check_train(settings, [task for task in tasks if task.name in known], splits_of_run)
     rows_of_splits = {split: list(rows.values()) for split, rows in splits_of_run.items()}
     tasks = fit_tasks(tasks, settings.tasks, rows_of_splits, known)
     skips = settings.invalid_rows == "skip"
@@ -185,8 +101,9 @@ def prepare(
         name: Stream(name, rows, settings.datasets[name], tasks, skips_invalid=skips) for name, rows in streamed.items()
     }
     data = PreparedData(tasks, splits_of_run, tuple(skipped), streams)
-    _warn_of_labels_without_training_rows(settings, data)
-    warn_of_trained_texts(splits_of_run)
+    if for_training:
+        _warn_of_labels_without_training_rows(settings, data)
+        warn_of_trained_texts(splits_of_run)
     return data
 
 
@@ -249,7 +166,7 @@ def _with_cut_splits(
                 f"{where_of(name, split)}: there must be at least one usable row, found none. Correct the rows."
             )
     shares = {split: share for split, share in dataset.shares.items() if split not in splits}
-    if not shares:
+    if not shares or "train" not in splits:
         return splits
     train = splits["train"]
     choices = {task.name for task in tasks if task.is_choice and not task.reads_tokens}
@@ -257,11 +174,12 @@ def _with_cut_splits(
     if primary := next((task for task in dataset.targets if task in choices), None):
         targets = pc.struct_field(train.with_format("arrow")[:]["targets"], primary)
         strata = pc.fill_null(targets, -1).to_pylist()
-    parts = cut(text_keys(train), shares, strata, _seed(settings), f"dataset {name!r}")
+    parts = cut(text_keys(train), shares, strata, seed_of(settings), f"dataset {name!r}")
     return splits | {split: train.select(indices) for split, indices in parts.items()}
 
 
-def _seed(settings: RunSettings) -> int:
+def seed_of(settings: RunSettings) -> int:
+    """What `max_rows` and splits that are cut are drawn with."""
     return int(settings.training.get("seed", DEFAULT_SEED))
 
 

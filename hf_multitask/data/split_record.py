@@ -1,0 +1,98 @@
+"""Which rows a run had in which split, so that its model can be scored on those that it was not trained on."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from datasets import Dataset
+
+from ..settings.run_settings import RunSettings
+from .preparation import seed_of
+from .prepared_data import PreparedData
+
+logger = logging.getLogger(__name__)
+
+DATASET_KEYS = ("validation", "test", "max_rows", "name", "revision")
+"""Settings of a dataset that decide its rows and splits, and that a flag can restore.
+
+Its targets and files decide too, as the checksums of the rows tell.
+"""
+
+
+def split_record(settings: RunSettings, data: PreparedData) -> dict[str, Any]:
+    """What decided the splits of a run, `settings` by flag, and per split and dataset a checksum, `rows`; plain values.
+
+    Args:
+        settings: Of the run.
+        data: What they describe.
+    """
+    rows = {split: {name: _checksum(rows) for name, rows in found.items()} for split, found in data.splits.items()}
+    return {"settings": _deciding(settings), "rows": rows}
+
+
+def check_same_splits(record: Mapping[str, Any] | None, settings: RunSettings, data: PreparedData, split: str) -> None:
+    """Raise if rows to be scored were cut from training rows in another way than when the model was trained.
+
+    Rows that come in files of their split may be any. Where nothing is known of the run, or it had no such dataset,
+    the log says that there was nothing to compare with.
+
+    Args:
+        record: [`split_record`] of the run, `None` where there is none.
+        settings: By which the model is to be scored.
+        data: What they describe.
+        split: The one to score.
+
+    Raises:
+        ValueError: They were; the message names the settings and both values.
+    """
+    for form, rows in data.splits[split].items():
+        name, origin, _ = rows[0]["row"].rsplit("/", 2)
+        if origin != "train" or not settings.datasets[name].shares:
+            continue
+        found = {flag: value for flag, value in _deciding(settings).items() if _is_of(flag, name)}
+        wanted = {flag: value for flag, value in (record or {}).get("settings", {}).items() if _is_of(flag, name)}
+        if not any(flag.startswith("datasets.") for flag in wanted):
+            whose = "there is no record of the model's run" if record is None else "the model's run had no such dataset"
+            logger.warning(
+                "Dataset %r: its %s rows, cut from training rows, could not be compared with those of the run: %s. The "
+                "model may have been trained on some of them",
+                *(name, split, whose),
+            )
+        elif record is not None and record["rows"].get(split, {}).get(form) != _checksum(rows):
+            raise ValueError(
+                f"datasets.{name}: its {split} rows must be cut as in the model's run, found others"
+                f"{_differences(wanted, found)}, or give new rows a file of their own (data_files: {{{split}: FILE}})."
+            )
+
+
+def _deciding(settings: RunSettings) -> dict[str, Any]:
+    """What decides the splits of all datasets, per flag."""
+    of_datasets = {
+        f"datasets.{name}.{key}": getattr(dataset, key)
+        for name, dataset in settings.datasets.items()
+        for key in DATASET_KEYS
+    }
+    return {"seed": seed_of(settings), "invalid_rows": settings.invalid_rows, **of_datasets}
+
+
+def _is_of(flag: str, name: str) -> bool:
+    """Whether a flag has to do with the dataset `name`."""
+    return not flag.startswith("datasets.") or flag.rpartition(".")[0] == f"datasets.{name}"
+
+
+def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """What is other than in the run, and what to do, to go on with in a message."""
+    others = [flag for flag in found if flag in wanted and found[flag] != wanted[flag]]
+    trained = "the model may have been trained on some of them."
+    if not others:
+        return f", though no setting of the split differs: {trained} Restore the targets and the files of the run"
+    values = ", ".join(f"{flag} {json.dumps(found[flag])} (in the run {json.dumps(wanted[flag])})" for flag in others)
+    flags = " ".join(f"--{flag} {json.dumps(wanted[flag])}" for flag in others)
+    return f", by {values}: {trained} Add {flags}"
+
+
+def _checksum(rows: Dataset) -> str:
+    """Of where the rows come from, in their order."""
+    return hashlib.sha256("\n".join(rows["row"][:]).encode()).hexdigest()
