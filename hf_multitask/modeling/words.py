@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from .texts import Words
 from .word_borders import is_continuation, is_unspaced, split_words
@@ -24,8 +24,7 @@ class Word:
     end: int
 
 
-@dataclass(frozen=True)
-class _Piece:
+class _Piece(NamedTuple):
     """The characters of a token, those of a word's first one without the space before; `part` is the tokenizer's."""
 
     token: int
@@ -51,15 +50,16 @@ def find_words(text: str, encoding: Any) -> list[Word]:
     pieces = _pieces(text, encoding)
     starts, ends = [piece.start for piece in pieces], [piece.end for piece in pieces]
     words = []
-    for start, end in text.spans if isinstance(text, Words) else split_words(text):
+    given = text.spans if isinstance(text, Words) else None
+    for start, end in split_words(text) if given is None else given:
         first, last = bisect_right(ends, start), bisect_left(starts, end)
         if first >= last:  # cut off, or nothing that the tokenizer reads
             continue
-        borders = [start, end]
-        if not isinstance(text, Words) and is_unspaced(text[start]):
-            borders = [start, *_inner_borders(text, start, pieces[first:last]), min(end, ends[last - 1])]
-        for begin, stop in pairwise(borders):
-            words.append(Word(pieces[bisect_right(ends, begin)].token, begin, stop))
+        if given is not None or not is_unspaced(text[start]):
+            words.append(Word(pieces[first].token, start, end))
+            continue
+        borders = [start, *_inner_borders(text, start, pieces[first:last]), min(end, ends[last - 1])]
+        words += [Word(pieces[bisect_right(ends, begin)].token, begin, stop) for begin, stop in pairwise(borders)]
     return words
 
 
