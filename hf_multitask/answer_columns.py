@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from .modeling.entities import is_bio
@@ -62,9 +63,11 @@ def _part(answer: Any, key: str) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell of a text column holds no text: nothing, NaN (as pandas has it), or nothing but space."""
+    """Whether a cell of a text column holds no text: nothing, NaN (as pandas has it), nothing but space, or no word."""
     if isinstance(value, str):
         return not value.strip()
+    if isinstance(value, list | tuple | np.ndarray):
+        return len(value) == 0
     return value is None or (isinstance(value, float) and value != value)
 
 

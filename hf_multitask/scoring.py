@@ -12,6 +12,7 @@ from .modeling.modeling_multitask import MultiTaskModel
 from .modeling.performance import check_performance
 from .modeling.pipeline_multitask import MultiTaskPipeline
 from .modeling.task import Task, choose_tasks
+from .modeling.texts import as_text
 from .opening import open_pipeline, read_config
 
 
@@ -45,7 +46,7 @@ class MultiTaskScorer:
 
     Args:
         model_name_or_path: A checkpoint, in a folder that each machine sees or on the Hub.
-        text: The column with the texts.
+        text: The column with the texts, or with lists of their words (see [`MultiTaskPipeline`]).
         text_pair: The column with the second text of each pair.
         tasks: Names of the tasks to answer; by default all that can be asked of these texts, `()` for none.
         top_k: How many labels to tell: 1 tells what was decided, `None` tells all labels.
@@ -117,7 +118,7 @@ class MultiTaskScorer:
             first = [text[:1] for text in texts]
             how: Any = {"batch_size": self.batch_size, "performance": self.performance}
             columns[EMBEDDING] = answer_present(
-                first, lambda present: model.encode([text for (text,) in present], **how)
+                first, lambda present: model.encode([as_text(text)[0] for text in present], **how)
             )
         return columns
 

@@ -184,6 +184,9 @@ def test_a_column_of_json_that_changes_its_type_is_kept_in_json_and_refused_in_p
         ("rows.tsv", 'text\ta\n"good\t1\nbad"\t2\n', (), "in row 1 a quote that is opened and not closed"),
         ("rows.jsonl", '{"text": "good"}\n{"text": 3}\n', (), "Row 2 of "),
         ("rows.jsonl", '{"text": "good"}\n{"text"\n', (), "in line 2: Expecting ':' delimiter"),
+        ("rows.jsonl", '{"text": "good"}\n{"text": ["a", " "]}\n', (), "every word must be a text, found ' ' in"),
+        ("rows.csv", 'text\n"[""a"", 3]"\n', (), "the column 'text': every word must be a text, found 3 in ['a', 3]"),
+        ("rows.jsonl", '{"text": "a", "b": ["a"]}\n', ("--text_pair", "b"), "in the column of the first texts"),
         ("rows.jsonl", '["good"]\n', (), "in line 1 no mapping from columns to cells"),
         ("rows.jsonl", '{"text": "\\ud83d"}\n', (), "at line 1: 'utf-8' codec can't encode"),
         ("rows.jsonl", '{"text": "a", "mood_label": 1}\n', (), "must not be there already, found ['mood_label']"),
@@ -316,6 +319,46 @@ def test_texts_that_are_cut_are_told_once(checkpoint, tmp_path, caplog, capsys):
 def test_rows_without_a_text_are_counted(checkpoint, tmp_path, capsys):
     predict(checkpoint, write(tmp_path / "rows.jsonl", rows()), tmp_path / "out.jsonl", "--tasks", "mood")
     assert "100 rows, of which 2 have no text and so no answer: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_list_of_words_is_read_as_the_words_of_a_text(checkpoint, tmp_path, suffix):
+    words = [["good film", "(council)", "vote"], ["bad"], ["never", "again"], []]
+    in_json = suffix in ("csv", "tsv")
+    found = [{"text": json.dumps(cell) if in_json else cell, "text_pair": '["good"]'} for cell in words]
+    source = write(tmp_path / f"rows.{suffix}", found)
+    model = MultiTaskModel.from_pretrained(checkpoint)
+    pipe = MultiTaskPipeline(model=model, tokenizer=model.tokenizer, device="cpu")
+    told = predict(checkpoint, source, tmp_path / "out.jsonl", "--text_pair", "text_pair")
+    assert [row["text"] for row in told] == [row["text"] for row in found]
+    assert told[-1]["mood_label"] is None
+    for row, cell in zip(told, words[:-1], strict=False):
+        answer = pipe((cell, '["good"]'))
+        assert row["mood_score"] == pytest.approx(answer["mood"]["score"], abs=1e-5)
+        assert [part["word"] for part in row["places_entities"]] == [part["word"] for part in answer["places"]]
+    assert any(row["places_entities"] for row in told), "or this test shows less"
+
+
+@pytest.mark.parametrize("cell", ['["good', "[1, 2]", "[good] film"])
+def test_what_looks_like_a_list_of_words_and_is_none_is_a_text(checkpoint, tmp_path, cell):
+    told = predict(checkpoint, write(tmp_path / "rows.csv", [{"text": cell}]), tmp_path / "out.jsonl")
+    model = MultiTaskModel.from_pretrained(checkpoint)
+    answer = MultiTaskPipeline(model=model, tokenizer=model.tokenizer, device="cpu")(cell)
+    assert told[0]["mood_score"] == pytest.approx(answer["mood"]["score"], abs=1e-5)
+
+
+def test_a_model_that_labels_no_words_is_given_texts_alone(tmp_path, capsys, monkeypatch):
+    model = tiny_bert(tasks=TASKS[:1])
+    model.tokenizer = make_tokenizer()
+    model.save_pretrained(tmp_path / "model")
+    source = write(tmp_path / "rows.jsonl", [{"text": ["good", "film"]}])
+    message = refused(capsys, "predict", tmp_path / "model", source, tmp_path / "out.jsonl")
+    assert "must hold a text, found ['good', 'film'] (list)" in message
+    assert "Lists of words are read where the model labels words" in message
+    cell = '["good", "film"]'
+    [told] = predict(str(tmp_path / "model"), write(tmp_path / "rows.csv", [{"text": cell}]), tmp_path / "out.jsonl")
+    answer = MultiTaskPipeline(model=model, tokenizer=model.tokenizer, device="cpu")(cell)
+    assert told["topic_score"] == pytest.approx(answer["topic"]["score"], abs=1e-5)
 
 
 @pytest.mark.slow

@@ -21,7 +21,8 @@ from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 pytestmark = pytest.mark.slow  # makes a graph, and starts processes
 
 TEXTS = ["good film", ("good film", "council vote"), "the council says no , never again today", ("", "song"), ""]
-TEXTS += [{"text": "bad", "text_pair": "good song"}, "good " * 50]
+TEXTS += [{"text": "bad", "text_pair": "good song"}, "good " * 50, "good-film, they're never U.S. songs"]
+TEXTS += [{"text": ["good film", "(council)", "vote"]}]
 
 
 @pytest.fixture(scope="module")

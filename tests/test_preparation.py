@@ -365,3 +365,10 @@ def test_twice_the_datasets_and_tasks_are_opened_twice_as_often(monkeypatch):
         return len(opened)
 
     assert times(8) == 2 * times(4) > 0
+
+
+def test_first_texts_of_words_are_answered_as_these_words():
+    rows = Dataset.from_dict({"words": [["good-", "film"], ["bad"]]})
+    [first, second] = PreparedData([], {"train": {"rows": rows}}).first_texts("train", 2)
+    assert (first, second) == (("good- film",), ("bad",))
+    assert [first[0].spans, second[0].spans] == [[(0, 5), (6, 10)], [(0, 3)]]

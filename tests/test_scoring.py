@@ -95,6 +95,18 @@ def test_single_texts_have_the_answers_that_need_no_pair(checkpoint):
     assert "topic_label" in found
 
 
+def test_a_list_of_words_is_a_text(checkpoint):
+    words = [["good film", "council"], ["bad", "vote"], []]
+    joined = [" ".join(row) for row in words]
+    for kind in (list, tuple, np.array):
+        scorer = MultiTaskScorer(checkpoint, embeddings=True, device="cpu")
+        found, expected = scorer({"text": [kind(row) for row in words]}), scorer({"text": joined})
+        assert found["mood_score"] == expected["mood_score"]
+        assert [part["word"] for part in found["parts_entities"][0]] == words[0]
+        assert found["parts_entities"][2] is found["embedding"][2] is None
+        np.testing.assert_array_equal(found["embedding"][0], expected["embedding"][0])
+
+
 def test_no_rows_have_no_answers(scorer):
     empty = scorer({name: [] for name in BATCH})
     assert set(empty) == {*BATCH, *scorer.column_types()}

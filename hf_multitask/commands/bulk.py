@@ -16,8 +16,9 @@ from tqdm.auto import tqdm
 from ..answer_columns import check_no_clash
 from ..files.formats import output_format
 from ..files.parts import Parts
-from ..files.reading import column_of, read_chunks
+from ..files.reading import read_chunks
 from ..files.survey import Survey, survey
+from ..files.text_cells import read_texts
 from ..files.writing import join_parts, write_part
 from ..modeling.notices import gathered_notices
 from ..training.process_group import let_threads_end
@@ -48,6 +49,7 @@ class Bulk:
         types: Per column of the answers, its type.
         identity: What else the answers depend on, of JSON's own types.
         open: On a device, what answers.
+        with_words: Whether a first text may be a list of words.
     """
 
     source: Path
@@ -57,6 +59,7 @@ class Bulk:
     types: Mapping[str, pa.DataType]
     identity: Mapping[str, Any]
     open: Callable[[Any], Answer]
+    with_words: bool = False
 
     @property
     def part_rows(self) -> int:
@@ -74,7 +77,7 @@ def answer_file(bulk: Bulk) -> None:
         OSError: Something cannot be read or written.
     """
     kind = output_format(bulk.output)
-    found = survey(bulk.source, bulk.text_columns, with_types=kind == "parquet")
+    found = survey(bulk.source, bulk.text_columns, with_types=kind == "parquet", with_words=bulk.with_words)
     check_no_clash(found.columns, bulk.types)
     state = _processes()
     use_all_cores(state.device.type)
@@ -124,8 +127,7 @@ def _work(bulk: Bulk, found: Survey, parts: Parts, state: PartialState) -> None:
 
 
 def _answer_part(bulk: Bulk, found: Survey, parts: Parts, index: int, chunk: Any, answer: Answer) -> None:
-    texts = list(zip(*(column_of(chunk, name) for name in bulk.text_columns), strict=True))
-    answers = answer(texts)
+    answers = answer(read_texts(chunk, bulk.text_columns, bulk.with_words))
     columns, schema = _layout(bulk, found)
     kind = output_format(bulk.output)
     parts.write(parts.path(index), lambda file: write_part(file, kind, chunk, answers, columns, schema))

@@ -17,6 +17,9 @@ Answers every task of a checkpoint for the texts of a file, and writes its rows 
 labels or --top_k is not 1; <task>_entities are a list of those found. In csv files lists are JSON. A row without a text
 has no answers.
 
+Where the model labels words, a text may be a list of its words, in csv files as JSON, as in the data it was trained on.
+They are then its words, and start and end of entities count in them as joined by one space each.
+
 The same command goes on where it was stopped. `accelerate launch -m hf_multitask predict ...` uses several processes.
 """
 
@@ -44,10 +47,12 @@ def main(words: Sequence[str]) -> None:
         scorer.answer([])  # which loads the model
         return scorer.answer
 
-    model = fingerprint(told.checkpoint, read_config(told.checkpoint))
+    config = read_config(told.checkpoint)
+    model = fingerprint(told.checkpoint, config)
+    with_words = any(task.reads_tokens for task in config.tasks)
     identity = {"command": "predict", "model": model, **options}
     files = (Path(told.input), Path(told.output))
-    answer_file(Bulk(*files, text_columns(told), told.batch_size, scorer.column_types(), identity, open_))
+    answer_file(Bulk(*files, text_columns(told), told.batch_size, scorer.column_types(), identity, open_, with_words))
 
 
 def _top_k(word: str) -> int | None:

@@ -10,6 +10,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ..modeling.task import Task
+from ..modeling.texts import Words
 from .mapping import SkippedRow
 from .statistics import count_targets, label_counts, numbers
 from .streaming import Stream
@@ -55,13 +56,13 @@ class PreparedData:
         }
 
     def first_texts(self, split: str, count: int) -> list[tuple[str, ...]]:
-        """The first texts (or pairs, or words joined by spaces) of `split`, drawn from its datasets in turn."""
+        """The first texts (or pairs, or [`Words`]) of `split`, drawn from its datasets in turn."""
         texts = []
         for index in range(count):
             for rows in self.splits[split].values():
                 if index < len(rows):
                     row = rows[index]
-                    words = [" ".join(row["words"])] if "words" in row else []
+                    words = [Words(row["words"])] if "words" in row else []
                     texts.append((*words, *(row[name] for name in ("text", "text_pair", "second_text") if name in row)))
         return texts[:count]
 

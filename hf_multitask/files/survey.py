@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from ..answer_columns import is_missing
 from .formats import input_format
-from .reading import Chunk, column_of, read_chunks, read_schema
+from .reading import read_chunks, read_schema
+from .text_cells import check_text, read_texts
 
 CHUNK = 4096
 """Rows that are held at a time."""
@@ -31,13 +32,14 @@ class Survey:
     schema: pa.Schema | None
 
 
-def survey(path: Path, text_columns: Sequence[str], with_types: bool) -> Survey:
+def survey(path: Path, text_columns: Sequence[str], with_types: bool, with_words: bool = False) -> Survey:
     """Read all rows once, check them, and tell what there is.
 
     Args:
         path: The file.
         text_columns: The one or two columns with texts.
         with_types: Whether the types of all columns must be known, as a parquet file needs them.
+        with_words: Whether a first text may be a list of words; see [`read_texts`].
 
     Raises:
         ValueError: There is no row, a column with texts is missing or holds something else, the file is not what its
@@ -53,7 +55,10 @@ def survey(path: Path, text_columns: Sequence[str], with_types: bool) -> Survey:
     for chunk in read_chunks(path, CHUNK):
         if schema is None:
             columns |= dict.fromkeys(name for row in chunk for name in row)
-        texts = list(zip(*(_texts(path, chunk, name, rows) for name in text_columns), strict=True))
+        texts = read_texts(chunk, text_columns, with_words)
+        for number, text in enumerate(texts, rows + 1):
+            for place, (name, cell) in enumerate(zip(text_columns, text, strict=True)):
+                check_text(cell, f"Row {number} of {path}: the column {name!r}", with_words and place == 0)
         missing += sum(any(map(is_missing, text)) for text in texts)
         if with_types and schema is None and not of_strings:
             types = _widened(path, types, chunk, list(columns), rows)
@@ -73,19 +78,6 @@ def _check_columns(path: Path, text_columns: Sequence[str], columns: Sequence[st
             f"{path} must have the columns {list(text_columns)} with the texts, found the columns {list(columns)}. "
             "Name yours by --text and --text_pair."
         )
-
-
-def _texts(path: Path, chunk: Chunk, name: str, before: int) -> list[str | None]:
-    if isinstance(chunk, pa.Table) and chunk[name].type == pa.null():
-        return [None] * chunk.num_rows
-    cells = column_of(chunk, name)
-    for number, cell in enumerate(cells, before + 1):
-        if cell is not None and not isinstance(cell, str):
-            raise ValueError(
-                f"Row {number} of {path}: the column {name!r} must hold a text, found {str(cell)[:200]} "
-                f"({type(cell).__name__}). Correct it, or name another column."
-            )
-    return cells
 
 
 def _widened(

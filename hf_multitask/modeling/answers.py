@@ -40,6 +40,8 @@ def answer_texts(
     | one number, several numbers           | `score`, or `label`, `score` of each, in the user's units                |
     | similarity                            | `score`, the cosine of the two texts                                     |
 
+    Of a text given as its words, `start` and `end` count in these as they are joined by one space each.
+
     The score of a label is its calibrated probability, that of an entity the mean of its words'. With a `top_k` other
     than 1 the first two kinds have a list of the `top_k` likeliest labels, whichever apply.
 

@@ -93,7 +93,8 @@ class OnnxMultiTask:
         """The answers to a text, to each of a list of texts, or to a stream of texts as a stream.
 
         Args:
-            inputs: A text, a pair, a list of these, or anything else that can be iterated over.
+            inputs: A text, a pair, a list of these, or anything else that can be iterated over. A text may be given as
+                the list of its words, as [`MultiTaskPipeline`] takes them.
             tasks: Names of the tasks to answer; all by default.
             top_k: How many labels to tell: 1 tells what was decided, `None` tells all labels.
             batch_size: Texts of a batch. Texts of similar length are read together.

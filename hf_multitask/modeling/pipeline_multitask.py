@@ -26,8 +26,12 @@ class MultiTaskPipeline(Pipeline):
     generator or a column of a data set, is answered as a stream, in its order, while it is read.
 
     A similarity reads the two texts of a pair apart, all other tasks read them jointly; for a single text it has no
-    answer. Labels of words are those of the first text of a pair. Of each text, `tokenizer.model_max_length` tokens are
-    read; a warning tells how many texts are longer, or empty.
+    answer. Of each text, `tokenizer.model_max_length` tokens are read; a warning tells how many texts are longer, or
+    empty.
+
+    Labels of words are those of the first text of a pair. Its words are those that [`find_words`] finds; or they are
+    given, as a list in a mapping, `{"text": ["A", "word"]}`, or in a tuple, `(["A", "word"],)`. All tasks then read
+    them joined by one space each, and `start` and `end` count in that.
 
     Args:
         model: The model.

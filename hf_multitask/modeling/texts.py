@@ -1,7 +1,40 @@
 """What a model is asked about: a text, or a pair of texts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
+
+import numpy as np
+
+
+class Words(str):
+    """A text of which the words are known: they, joined by one space each.
+
+    Args:
+        words: The words.
+
+    Raises:
+        ValueError: One of them is no string, or nothing but space.
+    """
+
+    spans: list[tuple[int, int]]
+    """The first character of each word, and the one behind its last."""
+
+    def __new__(cls, words: Sequence[str]) -> "Words":
+        """The joined words, and where they are in it."""
+        for word in words:
+            if not isinstance(word, str) or not word.strip():
+                raise ValueError(f"Every word of a text must be a text, found {word!r} in {words!r}. Correct the list.")
+        text = super().__new__(cls, " ".join(words))
+        text.spans = []
+        start = 0
+        for word in words:
+            text.spans.append((start, start + len(word)))
+            start += len(word) + 1
+        return text
+
+    def __getnewargs__(self) -> tuple[list[str]]:  # type: ignore[override]
+        return ([self[start:end] for start, end in self.spans],)  # for copies, which would be made of the joined text
+
 
 Text: TypeAlias = tuple[str, ...]
 """One string, or two of a pair."""
@@ -24,7 +57,9 @@ def as_text(value: Any) -> Text:
     """The text or pair that a user means.
 
     Args:
-        value: A string; two strings; or a mapping with `text`, maybe `text_pair`, and whatever else.
+        value: A string; two strings; or a mapping with `text`, maybe `text_pair`, and whatever else. In a mapping or a
+            tuple the first text may be a list of its words, `{"text": ["A", "word"]}`, which becomes [`Words`]; a list
+            of two strings by itself is a pair.
 
     Raises:
         ValueError: It is none of these.
@@ -35,9 +70,13 @@ def as_text(value: Any) -> Text:
     if isinstance(value, Mapping):
         second = value.get("text_pair")
         parts = (value.get("text"),) if second is None else (value.get("text"), second)
-    if isinstance(parts, list | tuple) and len(parts) in (1, 2) and all(isinstance(part, str) for part in parts):
-        return tuple(parts)
+    if isinstance(parts, list | tuple) and len(parts) in (1, 2):
+        first, *second = parts
+        if isinstance(first, list | tuple | np.ndarray):
+            first = Words(list(first))
+        if all(isinstance(part, str) for part in (first, *second)):
+            return (first, *second)
     raise ValueError(
         f"A text must be a string, or for a pair two strings or a mapping with 'text' and 'text_pair', found "
-        f"{value!r}. Write 'A text.' or ('A text.', 'Another.')."
+        f"{value!r}. Write 'A text.' or ('A text.', 'Another.'), and a list of words as {{'text': ['A', 'word']}}."
     )
