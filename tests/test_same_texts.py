@@ -29,7 +29,7 @@ def test_texts_that_are_trained_on_and_scored_are_counted_over_all_datasets(capl
     train = {"a": rows("one", "two"), "b": rows("three")}
     warn_of_trained_texts({"train": train, "test": {"a": rows("three", "one", "four", "one")}})
     (said,) = caplog.messages
-    assert said.startswith("Dataset 'a', split 'test': 3 of 4 rows have a text that is trained on too")
+    assert said.startswith("Dataset 'a', split 'test': 3 of 4 rows have a text that is trained on too, 2 of them in")
 
 
 def test_a_second_text_makes_another_row(caplog):

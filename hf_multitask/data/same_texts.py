@@ -28,17 +28,19 @@ def warn_of_trained_texts(splits: Mapping[str, Mapping[str, Dataset]]) -> None:
     Args:
         splits: Per split and dataset, the mapped rows.
     """
-    trained = [text_keys(rows) for rows in splits.get("train", {}).values()]
+    trained = {name: text_keys(rows) for name, rows in splits.get("train", {}).items()}
     if not trained:
         return
-    trained_N = np.unique(np.concatenate(trained))
+    trained_N = np.unique(np.concatenate(list(trained.values())))
     for split, datasets in splits.items():
         for name, rows in datasets.items() if split != "train" else ():
-            count = int(np.isin(text_keys(rows), trained_N).sum())
+            keys = text_keys(rows)
+            count = int(np.isin(keys, trained_N).sum())
+            own = int(np.isin(keys, trained[name]).sum()) if name in trained else 0
             if count:
                 logger.warning(
-                    "Dataset %r, split %r: %d of %d rows have a text that is trained on too, so that their scores tell "
-                    "less of new texts. Keep a text in one split; where datasets share texts, make them one dataset "
-                    "with all targets",
-                    *(name, split, count, len(rows)),
+                    "Dataset %r, split %r: %d of %d rows have a text that is trained on too, %d of them in the same "
+                    "dataset, so that their scores tell less of new texts. Keep a text in one split; where datasets "
+                    "share texts, make them one dataset with all targets",
+                    *(name, split, count, len(rows), own),
                 )
