@@ -27,6 +27,7 @@ from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
 from .loading import as_mixture, begin_epoch, embedded, train_loader, train_order
 from .loss_log import TaskLossLog
 from .progress import load_progress, save_progress
+from .run_callback import running
 from .stopping_rules import early_stopping, task_stopping
 
 logger = logging.getLogger(__name__)
@@ -117,8 +118,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         how: Any = {"reduce": self._sum_over_processes, "log": self.log, "measure": self._task_losses}
         self._gradients = TaskGradients(self._plain_model(), args, **how)
         self.add_callback(self._gradients)
-        self._compilation = Compilation(self._plain_model(), args)
-        self.add_callback(self._compilation)
+        self.add_callback(Compilation(self._plain_model(), args))
         self._group_rates: dict[str, float] = {}
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -139,7 +139,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         try:
             model = self._plain_model()
             knowing = model.with_known_parts(self.args.is_alone)
-            with fast(model, self.args), knowing, self._gradients.training(), self._compilation.until_the_end():
+            with fast(model, self.args), knowing, running(self.callback_handler.callbacks):
                 return super().train(*args, **kwargs)
         finally:
             self.train_dataset, self.eval_dataset = texts
