@@ -3,8 +3,7 @@
 import pytest
 import torch
 from conftest import tiny_bert
-from test_trainer import trainer
-from transformers import TrainerCallback
+from test_trainer import InterruptsAfter, trainer
 
 from hf_multitask import GradualUnfreezing, freeze
 
@@ -108,15 +107,6 @@ def test_gradual_unfreezing_goes_on_where_a_checkpoint_stopped(tmp_path, tokeniz
 
 def trainable(model):
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
-class InterruptsAfter(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
 
 
 def test_gradual_unfreezing_leaves_nothing_frozen_after_a_run_that_was_interrupted(tmp_path, tokenizer):

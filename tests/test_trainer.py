@@ -7,6 +7,7 @@ import torch
 from conftest import TASKS, WORDS, tiny_bert
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
+from transformers import TrainerCallback
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments
@@ -48,6 +49,17 @@ def trainer(tmp_path, tokenizer, model=None, data=None, **arguments):
         train_dataset=dataset,
         eval_dataset=dataset,
     )
+
+
+class InterruptsAfter(TrainerCallback):
+    """Ends a run as Ctrl-C does, after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
 
 
 class KeepGradients:
