@@ -120,3 +120,24 @@ def test_evaluations_after_a_run_stop_no_task_and_change_no_head(tmp_path, token
     assert job._stopping.stopped == stopped
     for name, weight in job.model.heads.state_dict().items():
         assert torch.equal(weight, heads[name])
+
+
+STILL = EVERY_EPOCH | {"learning_rate": 0.0, "head_learning_rate": 0.0, "num_train_epochs": 5}
+"""A run that learns nothing: the tasks stop after the third evaluation, with four steps between two."""
+
+
+def test_a_second_run_begins_anew(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer, per_device_train_batch_size=4, **STILL)
+    for _ in range(2):
+        job.train()
+        assert job.state.global_step == 12
+        assert job._stopping.stopped == {"topic", "sentiment"}
+        assert all("loss/topic" in line for line in job.state.log_history if "loss" in line)
+
+
+def test_a_run_whose_tasks_had_all_stopped_makes_no_step_when_it_is_resumed(tmp_path, tokenizer):
+    trainer(tmp_path, tokenizer, per_device_train_batch_size=4, **STILL, save_strategy="epoch").train()
+    resumed = trainer(tmp_path, tokenizer, per_device_train_batch_size=4, **STILL, save_strategy="epoch")
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-12"))
+    assert resumed.state.global_step == 12
+    assert {path.name for path in tmp_path.iterdir()} == {f"checkpoint-{step}" for step in (4, 8, 12)}

@@ -35,17 +35,21 @@ class TaskStopping(RunCallback):
     """
 
     def __init__(self, metrics: Mapping[str, tuple[str, bool]], patience: int) -> None:
-        self.stopped: set[str] = set()
         self._metrics = dict(metrics)
         self._patience = patience
+        self._is_training = False
+        self._start()
+
+    def _start(self) -> None:
+        self.stopped: set[str] = set()
         self._best: dict[str, float] = {}
         self._waited: dict[str, int] = {}
         self._heads: dict[str, dict[str, Tensor]] = {}
-        self._is_training = False
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Look at evaluations: those that a user asks for before or after are none of training's."""
+        """Look at evaluations, from none on: those that a user asks for before or after are none of training's."""
+        self._start()
         self._is_training = True
         try:
             yield
