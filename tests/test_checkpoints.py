@@ -135,6 +135,36 @@ def test_a_run_resumed_from_any_checkpoint_ends_with_the_same_weights(tmp_path, 
             assert torch.equal(again.model.state_dict()[name], expected), f"{name} after {checkpoint.name}"
 
 
+class Order(TrainerCallback):
+    """Remembers what came after what, and interrupts the first run behind its first step."""
+
+    def __init__(self):
+        self.events = []
+
+    def on_log(self, args, state, control, **kwargs):
+        if not self.events:
+            self.events.append("interrupted")
+            raise KeyboardInterrupt
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        self.events.append("evaluated")
+
+    def on_save(self, args, state, control, **kwargs):
+        self.events.append("saved")
+
+
+def test_a_run_after_one_that_was_interrupted_saves_the_last_step_of_an_epoch_behind_its_evaluation_too(
+    tmp_path, tokenizer
+):
+    often = {"logging_strategy": "steps", "save_steps": 1, "eval_strategy": "epoch"}
+    job = started(tmp_path, tokenizer, per_device_train_batch_size=22, **often)
+    job.add_callback(order := Order())
+    with pytest.raises(KeyboardInterrupt):
+        job.train()
+    job.train()
+    assert order.events == ["interrupted", *["evaluated", "saved"] * 2]
+
+
 def test_an_old_checkpoint_is_removed_only_when_the_new_one_is_complete(tmp_path, tokenizer, monkeypatch):
     seen = []
 

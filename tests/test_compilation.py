@@ -50,7 +50,7 @@ def run(model, args, steps, seconds_a_step=lambda step: 0.5, seconds_between=0.0
     made = Compilation(model, args, clock=lambda: now[0])
     layer, state = model.backbone.encoder.layer[0], SimpleNamespace(global_step=first, max_steps=first + steps)
     changed_at = None
-    with made.until_the_end():
+    with made.training():
         made.on_train_begin(args, state, None)
         for step in range(steps):
             made.on_step_begin(args, state, None)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from conftest import tiny_bert
-from test_trainer import trainer
+from test_trainer import InterruptsAfter, trainer
 
-from hf_multitask import freeze
+from hf_multitask import GradualUnfreezing, freeze
 
 
 def moved_groups(job):
@@ -103,3 +103,28 @@ def test_gradual_unfreezing_goes_on_where_a_checkpoint_stopped(tmp_path, tokeniz
     assert {"layer.1", "layer.0"} <= seen[0]
     assert "embeddings" not in seen[0]
     assert "embeddings" in seen[2]
+
+
+def trainable(model):
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def test_gradual_unfreezing_leaves_nothing_frozen_after_a_run_that_was_interrupted(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer, per_device_train_batch_size=4, gradual_unfreezing_steps=1)
+    job.add_callback(InterruptsAfter(1))
+    before = trainable(job.model)
+    with pytest.raises(KeyboardInterrupt):
+        job.train()
+    assert trainable(job.model) == before
+    job.remove_callback(InterruptsAfter)
+    assert moved_groups(job) == {"embeddings", "layer.0", "layer.1", "heads.topic", "heads.sentiment"}
+
+
+def test_gradual_unfreezing_that_was_passed_as_a_callback_leaves_nothing_frozen_either(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer, per_device_train_batch_size=4)
+    job.add_callback(GradualUnfreezing(1))
+    job.add_callback(InterruptsAfter(1))
+    before = trainable(job.model)
+    with pytest.raises(KeyboardInterrupt):
+        job.train()
+    assert trainable(job.model) == before

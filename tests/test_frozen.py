@@ -8,6 +8,7 @@ from conftest import TASKS, tiny_bert
 from datasets import Dataset
 from processes import launch
 from test_trainer import fresh, rows, trainer, weights  # noqa: F401 - a fixture
+from transformers import TrainerCallback
 
 from hf_multitask.data.collation import MultiTaskCollator
 from hf_multitask.data.tokenization import tokenize
@@ -91,7 +92,7 @@ def test_embedding_leaves_the_model_in_training_mode_but_drops_nothing(tokenizer
 
 def train_on_texts(monkeypatch, job, **arguments):
     with monkeypatch.context() as patch:
-        patch.setattr("hf_multitask.training.trainer.reads_only_embeddings", lambda _model: False)
+        patch.setattr("hf_multitask.training.batching_trainer.reads_only_embeddings", lambda _model: False)
         job.train(**arguments)
 
 
@@ -140,6 +141,37 @@ def test_an_encoder_that_is_unfrozen_afterwards_is_trained(tmp_path, tokenizer, 
     job.train()
     name = "encoder.layer.0.intermediate.dense.weight"
     assert not torch.equal(job.model.backbone.state_dict()[name], weights[f"backbone.{name}"])
+
+
+def test_a_look_at_the_batches_changes_nothing(tmp_path, tokenizer, weights):  # noqa: F811
+    job = trainer(tmp_path, tokenizer, frozen(fresh(weights)))
+    before = job.train_dataset, job.eval_dataset
+    texts = count_texts(job.model)
+    batch = next(iter(job.get_train_dataloader()))
+    assert "input_ids" in batch
+    assert job.train_dataset is before[0]
+    assert job.eval_dataset is before[1]
+    assert texts == []
+
+
+class Looks(TrainerCallback):
+    """Asks for the batches in every step."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.job.get_train_dataloader()
+
+
+def test_a_look_at_the_batches_during_training_leaves_their_order(tmp_path, tokenizer, weights):  # noqa: F811
+    settings = SETTINGS | {"num_train_epochs": 3}
+    alone, watched = (trainer(tmp_path, tokenizer, fresh(weights), **settings) for _ in range(2))
+    watched.add_callback(Looks(watched))
+    for job in (alone, watched):
+        job.train()
+    for name, value in alone.model.state_dict().items():
+        assert torch.equal(watched.model.state_dict()[name], value)
 
 
 @pytest.mark.slow

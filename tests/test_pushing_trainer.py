@@ -9,7 +9,9 @@ from huggingface_hub import ModelCard
 from test_trainer import rows, trainer
 from transformers import Trainer, TrainerCallback
 
+from hf_multitask import MultiTaskModel
 from hf_multitask.modeling import hub
+from hf_multitask.modeling.hub import MARK
 from hf_multitask.settings.lora_settings import LoraSettings
 from hf_multitask.training import pushing_trainer, staging
 from hf_multitask.training.adapters import add_lora
@@ -322,6 +324,32 @@ def test_after_training_the_model_has_the_card_of_its_results(tmp_path, tokenize
     assert {result.task_name for result in ModelCard(job.model.card).data.eval_results} == {"topic", "sentiment"}
     job.model.add_task({"name": "urgent", "labels": ["no", "yes"]})
     assert job.model.card == ""
+
+
+def test_a_card_that_a_user_set_is_kept_by_training(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer)
+    job.model.card = "# mine\n"
+    for _ in range(2):
+        job.train()
+        assert job.model.card == "# mine\n"
+
+
+@pytest.mark.parametrize("text", ["", "# as of the run before\n"])
+def test_a_card_of_ours_or_of_where_the_model_came_from_is_written_anew(tmp_path, tokenizer, text):
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / "README.md").write_text(text)
+    tiny_bert().save_pretrained(tmp_path / "before")
+    model = MultiTaskModel.from_pretrained(tmp_path / "before")
+    assert model.card == text
+    job = trainer(tmp_path / "run", tokenizer, model)
+    cards = []
+    for epochs in (1, 2):
+        job.args.num_train_epochs = epochs
+        job.train()
+        cards.append(model.card)
+    assert MARK in cards[0]
+    assert MARK in cards[1]
+    assert cards[0] != cards[1]
 
 
 def test_a_loaded_model_has_the_card_that_lies_beside_it(tmp_path, tokenizer):

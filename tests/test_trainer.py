@@ -7,6 +7,7 @@ import torch
 from conftest import TASKS, WORDS, tiny_bert
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
+from transformers import TrainerCallback
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments
@@ -48,6 +49,17 @@ def trainer(tmp_path, tokenizer, model=None, data=None, **arguments):
         train_dataset=dataset,
         eval_dataset=dataset,
     )
+
+
+class InterruptsAfter(TrainerCallback):
+    """Ends a run as Ctrl-C does, after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
 
 
 class KeepGradients:
@@ -446,10 +458,18 @@ def test_the_direction_of_the_metric_to_choose_by_is_known(tmp_path, tokenizer):
         trainer(tmp_path, tokenizer, metric_for_best_model="topic_f2", **settings)
 
 
+class StopsSentiment(TrainerCallback):
+    def __init__(self, job):
+        self.job = job
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.job._stopping.stopped.add("sentiment")
+
+
 def test_a_stopped_task_leaves_the_loss_and_keeps_its_head(tmp_path, tokenizer, weights):
     settings = {"task_patience": 1, "eval_strategy": "epoch", "weight_decay": 0.1}
     job = trainer(tmp_path, tokenizer, fresh(weights), rows(16, topic_every=1), **settings)
-    job._stopping.stopped.add("sentiment")
+    job.add_callback(StopsSentiment(job))
     job.train()
     assert torch.equal(job.model.heads["sentiment"].weight, weights["heads.sentiment.weight"])
     assert not torch.equal(job.model.heads["topic"].weight, weights["heads.topic.weight"])
@@ -467,6 +487,16 @@ def test_calibration_is_stored_in_the_configuration_and_used_by_the_metrics(tmp_
         assert before[f"eval_{task.name}_ece"] == pytest.approx(records[task.name].ece_before)
         assert after[f"eval_{task.name}_ece"] == pytest.approx(records[task.name].ece_after)
         assert records[task.name].nll_after <= records[task.name].nll_before
+
+
+def test_a_second_run_after_one_that_stopped_early_begins_anew(tmp_path, tokenizer):
+    still = {"learning_rate": 0.0, "head_learning_rate": 0.0, "per_device_train_batch_size": 4, "num_train_epochs": 3}
+    stops = {"early_stopping_patience": 1, "metric_for_best_model": "loss"}
+    job = trainer(tmp_path, tokenizer, **still, **stops, eval_strategy="epoch", save_strategy="epoch")
+    for _ in range(2):
+        job.train()
+        assert job.state.global_step == 8
+        job.evaluate()
 
 
 @pytest.mark.parametrize("setting", [{"task_patience": 2}, {"early_stopping_patience": 2}])

@@ -87,6 +87,8 @@ class HubModel(PreTrainedModel):
     """A model that is pushed with its card."""
 
     _card: str | None = None
+    has_own_card = False
+    """Whether a user has set a card, which training does not replace: one without our mark."""
 
     @property
     def card(self) -> str:
@@ -103,6 +105,7 @@ class HubModel(PreTrainedModel):
     @card.setter
     def card(self, text: str) -> None:
         self._card = text
+        self.has_own_card = bool(text) and MARK not in text
 
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # of a wrapped function
         """As [`PreTrainedModel.push_to_hub`], with [`card`], unless somebody has written another on the Hub.

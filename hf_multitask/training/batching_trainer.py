@@ -1,5 +1,6 @@
-"""How a Trainer makes its batches for evaluation, hands batches to the model, and counts what they cost."""
+"""How a Trainer makes its batches, hands batches to the model, and counts what they cost."""
 
+import logging
 from functools import cached_property
 from typing import Any
 
@@ -11,19 +12,49 @@ from ..data.flat_rows import FlatRows, flattened
 from ..data.longest_first import LongestFirst
 from ..data.streaming import StreamedBatches
 from ..evaluation.metrics import MultiTaskMetrics
+from .arguments import MultiTaskTrainingArguments
 from .computing import known_lengths
+from .frozen import reads_only_embeddings
+from .loading import embedded, train_loader, train_order
 from .saving_trainer import SavingTrainer
+
+logger = logging.getLogger(__name__)
 
 
 class BatchingTrainer(SavingTrainer):
-    """As [`Trainer`], but evaluation reads its rows as [`FlatRows`] where these can hold them, and steps wait for less.
+    """As [`Trainer`], but rows come in a [`BatchOrder`], and steps wait for less.
 
-    Results are in the order of the rows. Rows of similar length share a batch, unless a `compute_metrics` of the user's
-    own might know the rows by their order.
+    Where nothing of the encoder learns, its embeddings are computed once. Evaluation reads its rows as [`FlatRows`]
+    where these can hold them. Its results are in the order of the rows; rows of similar length share a batch, unless a
+    `compute_metrics` of the user's own might know the rows by their order.
     """
 
+    args: MultiTaskTrainingArguments
     _order: BatchOrder | StreamedBatches | None = None
+    """The batches of the run, while there is one."""
+
     _row_ids: list[str] | None = None
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """As [`Trainer._inner_training_loop`], with the embeddings of a frozen encoder, as it is now, for texts."""
+        texts = self.train_dataset, self.eval_dataset
+        try:
+            if reads_only_embeddings(self.model):
+                logger.info("The encoder is frozen: its embeddings are computed once")
+                how = (self.data_collator, self.args.per_device_eval_batch_size)
+                self.train_dataset, self.eval_dataset = (embedded(self.model, rows, *how) for rows in texts)
+            self._order = train_order(self.train_dataset, self.data_collator, self.args)
+            return super()._inner_training_loop(*args, **kwargs)
+        finally:
+            self.train_dataset, self.eval_dataset = texts
+            self._order = None
+
+    def get_train_dataloader(self) -> Any:
+        """The batches of the mixture that this process takes."""
+        order = self._order  # in a run, which begins its epochs
+        if order is None:
+            order = train_order(self.train_dataset, self.data_collator, self.args)
+        return super().get_train_dataloader() if order is None else train_loader(order, self.data_collator, self.args)
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """As [`Trainer._get_dataloader`]."""

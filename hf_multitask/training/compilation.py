@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
 
 from ..modeling.packing import PACKED_ATTENTION
 from ..modeling.segments import WIDEST, attends_short
@@ -15,6 +14,7 @@ from ..modeling.stacked_heads import has_hooks
 from .arguments import MultiTaskTrainingArguments
 from .compiled import compiled_layers, layers_of
 from .graphed import graphed, head_size
+from .run_callback import RunCallback
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ LEAST = 240.0
 a third of the time of a step and more."""
 
 
-class Compilation(TrainerCallback):
+class Compilation(RunCallback):
     """Compiles the encoder's layers and records its passes where the rest of a run takes long enough.
 
     On a GPU with `performance` "auto": fused operations round a few times less than others, so it is no "exact".
@@ -43,7 +43,7 @@ class Compilation(TrainerCallback):
         self._stack = ExitStack()
 
     @contextmanager
-    def until_the_end(self) -> Iterator[None]:
+    def training(self) -> Iterator[None]:
         """Undo it when the run ends."""
         with self._stack:
             yield

@@ -57,7 +57,7 @@ def _unwarned() -> Iterator[None]:
 
 
 @contextmanager
-def compiled_layers(model: nn.Module, wanted: bool = True) -> Iterator[None]:
+def compiled_layers(model: nn.Module) -> Iterator[None]:
     """Fuse what a layer does between its matrix products in training; parameters, their names and hooks stay.
 
     For a model on a GPU whose batches are packed. One layer is compiled, for any number of tokens, and all others of
@@ -66,13 +66,12 @@ def compiled_layers(model: nn.Module, wanted: bool = True) -> Iterator[None]:
 
     Args:
         model: Has layers of transformers' `GradientCheckpointingLayer`.
-        wanted: Whether to do it at all.
 
     Raises:
         ValueError: It has no such layers, as ALBERT.
     """
-    layers = layers_of(model) if wanted else []
-    if wanted and not layers:
+    layers = layers_of(model)
+    if not layers:
         raise ValueError(
             f"A model to compile must have layers of {GradientCheckpointingLayer.__name__}, found none in "
             f"{type(model).__name__}. Leave compiled_layers out."

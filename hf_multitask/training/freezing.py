@@ -2,13 +2,16 @@
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 from torch.nn import Parameter
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from .layerwise import find_backbone, named_groups
+from .run_callback import RunCallback
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ def warn_of_frozen_heads(model: nn.Module) -> None:
         logger.warning("No task head is trainable. With peft, name them: modules_to_save=%s", names)
 
 
-class GradualUnfreezing(TrainerCallback):
+class GradualUnfreezing(RunCallback):
     """Train the heads alone at first, then one more encoder layer from the top every so many steps, embeddings last.
 
     What is trainable is a function of the step alone, so that a resumed run goes on where it stopped. Parameters that
@@ -85,8 +88,20 @@ class GradualUnfreezing(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Leave the model as trainable as it was."""
+        self._thaw()
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Leave the model as trainable as it was, however the run ends."""
+        try:
+            yield
+        finally:
+            self._thaw()
+
+    def _thaw(self) -> None:
         for parameter in (parameter for stage in self._waiting for parameter in stage):
             parameter.requires_grad_(True)
+        self._waiting = []
 
 
 def _candidates(model: nn.Module) -> dict[str, list[Parameter]]:

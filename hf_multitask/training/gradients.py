@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch import distributed as dist
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from ..balancing.conflict import ConflictMonitor
 from ..balancing.conflict_by_depth import depth_cosines
@@ -19,9 +19,10 @@ from .arguments import MultiTaskTrainingArguments
 from .balancing_state import load_balancing, save_balancing
 from .layerwise import named_groups
 from .random_replay import RandomState
+from .run_callback import RunCallback
 
 
-class TaskGradients(TrainerCallback):
+class TaskGradients(RunCallback):
     """Balances the tasks, and measures the conflicts of their gradients, as the training arguments say.
 
     Args:

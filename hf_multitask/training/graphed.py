@@ -203,16 +203,15 @@ def fill(static: Mapping[str, Tensor], packing: Packing, tokens: Mapping[str, Te
 
 
 @contextmanager
-def graphed(model: Any, wanted: bool = True) -> Iterator[None]:
+def graphed(model: Any) -> Iterator[None]:
     """Replay the passes of the model's encoder in training, where they can be; afterwards it is as it was.
 
     A loop of one's own lets go of the loss of a step before the next: what autograd knows of it is in the way.
 
     Args:
         model: Has a `backbone`, on one GPU and in no wrapper, and without gradient checkpointing.
-        wanted: Whether to do it at all.
     """
-    if not wanted or isinstance(model.backbone.forward, GraphedBackbone):
+    if isinstance(model.backbone.forward, GraphedBackbone):
         yield
         return
     with GraphedBackbone(model.backbone).in_place():

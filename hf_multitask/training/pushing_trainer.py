@@ -190,13 +190,14 @@ class PushingTrainer(Trainer):
         return patiently(upload, what_to_do)
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """As [`Trainer._inner_training_loop`], with the card for `model.push_to_hub` in the end."""
+        """As [`Trainer._inner_training_loop`], and then a card for `model.push_to_hub`, unless the user set one."""
         if self.is_world_process_zero():
             self._finish_current_push()
             remove_staged(Path(str(self.args.output_dir)))  # of a run that was killed
         output = super()._inner_training_loop(*args, **kwargs)
-        if self.is_world_process_zero():
-            self._plain_model().card = self._card()
+        model = self._plain_model()
+        if self.is_world_process_zero() and not model.has_own_card:
+            model.card = self._card()
         return output
 
     def _plain_model(self) -> Any:

@@ -72,17 +72,26 @@ class SavingTrainer(PushingTrainer):
                 self.control.should_save, self._saves_at_epoch_end = False, True
         super()._maybe_log_save_evaluate(*args, **kwargs)
 
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
+        """As [`Trainer._init_training_state`], with nothing left of a run before but what a checkpoint holds of it."""
+        self._ended_step, self._saves_at_epoch_end = None, False
+        for callback in self._early_stopping():
+            callback.early_stopping_patience_counter = 0
+        return super()._init_training_state(*args, **kwargs)
+
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """As [`Trainer._run_epoch`], which would make one more step of a resumed run that has made its last."""
         stopped_early = any(
             callback.early_stopping_patience_counter >= callback.early_stopping_patience
-            for callback in self.callback_handler.callbacks
-            if isinstance(callback, EarlyStoppingCallback)
+            for callback in self._early_stopping()
         )
         if stopped_early or self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
-        else:
+        if not self.control.should_training_stop:  # a callback may have said so, too
             super()._run_epoch(*args, **kwargs)
+
+    def _early_stopping(self) -> list[EarlyStoppingCallback]:
+        return [callback for callback in self.callback_handler.callbacks if isinstance(callback, EarlyStoppingCallback)]
 
     def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
         """As [`Trainer._finalize_training`], which may remove the last checkpoint: not of a run that is to go on."""

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from .run_callback import RunCallback
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +21,7 @@ FILE = "task_stopping.safetensors"
 """What a checkpoint holds of this: the best heads, and in its header the best values and how long ago they were."""
 
 
-class TaskStopping(TrainerCallback):
+class TaskStopping(RunCallback):
     """Early stopping task by task.
 
     After every evaluation, a task whose metric has not become better for `patience` evaluations stops: its targets no
@@ -32,27 +35,33 @@ class TaskStopping(TrainerCallback):
     """
 
     def __init__(self, metrics: Mapping[str, tuple[str, bool]], patience: int) -> None:
-        self.stopped: set[str] = set()
         self._metrics = dict(metrics)
         self._patience = patience
+        self._is_training = False
+        self._start()
+
+    def _start(self) -> None:
+        self.stopped: set[str] = set()
         self._best: dict[str, float] = {}
         self._waited: dict[str, int] = {}
         self._heads: dict[str, dict[str, Tensor]] = {}
-        self._is_training = False
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Look at evaluations, from none on: those that a user asks for before or after are none of training's."""
+        self._start()
+        self._is_training = True
+        try:
+            yield
+        finally:
+            self._is_training = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look at evaluations from now on: those that a user asks for before or after are none of training's."""
-        self._is_training = True
+        """Make no step of a run that has ended."""
         if self._metrics and self.stopped >= set(self._metrics):  # in the run that is resumed
             control.should_training_stop = True
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Look at evaluations no longer."""
-        self._is_training = False
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Compare each task with its best, and stop those that have waited long enough."""

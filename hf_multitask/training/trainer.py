@@ -20,13 +20,13 @@ from .counting import count_targets
 from .evaluating_trainer import EvaluatingTrainer
 from .finite import FiniteLosses
 from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
-from .frozen import reads_only_embeddings
 from .gradient_checks import check_can_balance
 from .gradients import TaskGradients
 from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
-from .loading import as_mixture, begin_epoch, embedded, train_loader, train_order
+from .loading import as_mixture, begin_epoch, train_order
 from .loss_log import TaskLossLog
 from .progress import load_progress, save_progress
+from .run_callback import running
 from .stopping_rules import early_stopping, task_stopping
 
 logger = logging.getLogger(__name__)
@@ -111,14 +111,12 @@ class MultiTaskTrainer(EvaluatingTrainer):
         check_can_balance(self._plain_model(), [task for task in tasks if task.loss_weight], args, order)
         check_computing(self._plain_model(), self.args)
         self._tasks = [task.name for task in tasks]
-        self._order: Any = None
         self._losses = TaskLossLog(args.device)
         self._finite = FiniteLosses(tasks)
         how: Any = {"reduce": self._sum_over_processes, "log": self.log, "measure": self._task_losses}
         self._gradients = TaskGradients(self._plain_model(), args, **how)
         self.add_callback(self._gradients)
-        self._compilation = Compilation(self._plain_model(), args)
-        self.add_callback(self._compilation)
+        self.add_callback(Compilation(self._plain_model(), args))
         self._group_rates: dict[str, float] = {}
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -135,26 +133,10 @@ class MultiTaskTrainer(EvaluatingTrainer):
             )
         self._losses.clear()
         self._finite.clear()
-        texts = self.train_dataset, self.eval_dataset
-        try:
-            model = self._plain_model()
-            knowing = model.with_known_parts(self.args.is_alone)
-            with fast(model, self.args), knowing, self._gradients.training(), self._compilation.until_the_end():
-                return super().train(*args, **kwargs)
-        finally:
-            self.train_dataset, self.eval_dataset = texts
-
-    def get_train_dataloader(self) -> Any:
-        """The batches of the mixture that this process takes, with the embeddings of a frozen encoder for texts."""
-        if reads_only_embeddings(self.model):
-            logger.info("The encoder is frozen: its embeddings are computed once")
-            how = (self.data_collator, self.args.per_device_eval_batch_size)
-            self.train_dataset = embedded(self.model, self.train_dataset, *how)
-            self.eval_dataset = embedded(self.model, self.eval_dataset, *how)
-        self._order = train_order(self.train_dataset, self.data_collator, self.args)
-        if self._order is None:
-            return super().get_train_dataloader()
-        return train_loader(self._order, self.data_collator, self.args)
+        model = self._plain_model()
+        knowing = model.with_known_parts(self.args.is_alone)
+        with fast(model, self.args), knowing, running(self.callback_handler.callbacks):
+            return super().train(*args, **kwargs)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """As [`Trainer._run_epoch`], in the order of that epoch."""
