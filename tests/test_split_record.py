@@ -21,7 +21,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 def write(path, count=COUNT):
     """Rows with two labels."""
-    rows = ["text,topic,mood", *(f"row {i},{'ab'[i % 2]},{'pqr'[i % 3]}" for i in range(count))]
+    rows = ["text,topic,mood", *(f"{path.stem} {i},{'ab'[i % 2]},{'pqr'[i % 3]}" for i in range(count))]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
