@@ -58,13 +58,65 @@ def test_the_likelihood_is_never_worse_than_before(seed):
 
 def test_where_no_temperature_is_better_it_stays_one():
     task, record = calibrate_task(CHOICE, np.zeros((4, 3), dtype=np.float32), np.array([0, 1, 2, 0]))
-    assert task.temperature == 1
+    assert (task.temperature, record.temperature) == (1, None)
     assert record.nll_after == record.nll_before == pytest.approx(np.log(3))
 
 
-def test_without_a_wrong_answer_the_temperature_stays_bounded():
-    task, _ = calibrate_task(CHOICE, 5 * np.eye(3, dtype=np.float32), np.arange(3))
-    assert TEMPERATURES[0] <= task.temperature < 1
+def right(labels, margin=1.5):
+    """Logits whose answers are `labels`, each by about `margin`."""
+    return (random_logits(*labels.shape, 3) / 20 + margin * np.eye(3)[labels]).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["single_label_classification", "ordinal", "token_classification"])
+@pytest.mark.parametrize("rows", [1, 4, 60])
+def test_without_a_wrong_answer_no_temperature_is_told_and_it_is_one(kind, rows):
+    labels = np.random.default_rng(1).integers(0, 3, (rows, 2) if kind == "token_classification" else rows)
+    task, record = calibrate_task(Task(name="t", problem_type=kind, labels=ABC), right(labels), labels)
+    assert (task.temperature, record.temperature) == (1, None)
+    assert record.ece_after == record.ece_before > 0
+    assert record.nll_after == record.nll_before > 0
+
+
+def test_one_wrong_answer_tells_a_temperature():
+    labels = np.random.default_rng(1).integers(0, 3, 60)
+    logits = right(labels)
+    labels[0] = (labels[0] + 1) % 3
+    task, record = calibrate_task(CHOICE, logits, labels)
+    assert TEMPERATURES[0] < task.temperature < 1
+    assert record.temperature == task.temperature
+
+
+def test_labels_that_are_all_right_have_thresholds_and_no_temperature():
+    targets = np.array([[1, 0, 0], [0, 1, 0], [np.nan, 0, 0]])
+    logits = np.where(targets == 1, -1.0, -3.0).astype(np.float32) + np.array([2, 2, 0], dtype=np.float32)
+    task, record = calibrate_task(SEVERAL, logits, targets)
+    assert (task.temperature, record.temperature) == (1, None)
+    assert task.thresholds == record.thresholds == (0.5, 0.5, 0.5)
+
+
+def test_answers_worse_than_chance_tell_no_temperature(caplog):
+    labels = np.arange(30) % 3
+    task, record = calibrate_task(CHOICE, right((labels + 1) % 3), labels)
+    assert (task.temperature, record.temperature) == (1, None)
+    assert "Task 't' is not calibrated" in caplog.text
+    assert "found it best at 20 (30 of 30 answers are wrong). Its temperature is 1. Train it longer" in caplog.text
+
+
+def test_the_log_says_which_task_is_not_calibrated_and_why(caplog):
+    labels = np.arange(4) % 3
+    calibrate([CHOICE], {"t": right(labels)}, {"t": labels})
+    (message,) = caplog.messages
+    assert message == (
+        "Task 't' is not calibrated: the likelihood of its validation targets must be best at a temperature between "
+        "0.05 and 20, found it best at 0.05 (0 of 4 answers are wrong). Its temperature is 1. Add validation rows, so "
+        "that some answers are wrong."
+    )
+
+
+def test_a_calibrated_task_is_not_in_the_log(caplog):
+    logits = random_logits(200, 3)
+    calibrate([CHOICE], {"t": logits}, {"t": drawn_from(logits)})
+    assert caplog.messages == []
 
 
 def test_each_kind_with_labels_is_calibrated():

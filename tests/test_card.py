@@ -124,6 +124,18 @@ def test_the_card_has_every_number_of_the_calibration():
     assert [row["given from"] for row in calibration["flags"].values()] == [f"{p:.4f}" for p in thresholds]
 
 
+def test_a_task_without_a_temperature_is_not_in_the_card_as_calibrated():
+    calibration = record().calibration
+    untold = {name: {**found, "temperature": None} for name, found in calibration.items()}
+    text = render(record(calibration={**calibration, "flags": untold["flags"]}))
+    assert next(iter(tables(text.partition("### Calibration")[2])["task"])) == "topic"
+    assert "flags" not in text.partition("### Calibration")[2].partition("Probability from")[0]
+    assert "ECE" not in render(record(calibration=untold))
+    assert "# calibrated" not in render(record(calibration=untold))
+    assert "| flags " in render(record(calibration=untold)).partition("### Calibration")[2].partition("## By")[0]
+    assert "### Calibration" not in render(record(calibration={"topic": untold["topic"]}))
+
+
 def test_the_card_has_the_scores_of_every_label():
     for name, classes in record().per_class.items():
         shown = tables(render(record()).partition(f"### {name}")[2].partition("\n#")[0])[name]

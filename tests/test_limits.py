@@ -72,6 +72,21 @@ def test_what_was_fitted_or_chosen_on_the_validation_split_is_told():
     assert "by them the checkpoint was chosen" not in limits()
 
 
+def test_a_task_whose_validation_rows_told_no_temperature_is_named():
+    calibration = record().calibration
+    flags = {**calibration["flags"], "temperature": None}
+    told = "Not calibrated: the probabilities of flags. The validation rows told no temperature"
+    assert "told no temperature" not in limits()
+    found = limits(calibration={**calibration, "flags": flags})
+    assert told in found
+    assert "Temperatures and thresholds (of flags) were fitted" in found
+    found = limits(calibration={"flags": flags})
+    assert told in found
+    assert "Thresholds (of flags) were fitted" in found
+    assert "Temperatures" not in found
+    assert "of calibration" not in found
+
+
 def test_tasks_of_pairs_and_of_some_datasets_are_told():
     assert "no meaning for a single text: alike." in limits()
     assert "single text" not in limits(pair_tasks=[])

@@ -78,12 +78,25 @@ def _of_scores(record: RunRecord) -> Iterator[str]:
         yield "There is no test split. The validation split, of which all scores are, was looked at during training."
     elif record.chosen_by:
         yield "The validation scores are optimistic: by them the checkpoint was chosen."
-    if record.calibration:
-        fitted = [name for name, found in record.calibration.items() if found.get("thresholds")]
-        also = f" and thresholds (of {listed(fitted)})" if fitted else ""
+    yield from _of_probabilities(record)
+
+
+def _of_probabilities(record: RunRecord) -> Iterator[str]:
+    with_thresholds = [name for name, found in record.calibration.items() if found.get("thresholds")]
+    fitted = ["temperatures"] if record.calibrated else []
+    fitted += [f"thresholds (of {listed(with_thresholds)})"] if with_thresholds else []
+    if fitted:
+        what = " and ".join(fitted)
+        kind = " of calibration" if record.calibrated else ""
         yield (
-            f"Temperatures{also} were fitted and measured on the same validation rows: expect somewhat larger errors "
-            "of calibration on new texts."
+            f"{what[0].upper()}{what[1:]} were fitted and measured on the same validation rows: expect somewhat larger "
+            f"errors{kind} on new texts."
+        )
+    untold = [name for name in record.calibration if name not in record.calibrated]
+    if untold:
+        yield (
+            f"Not calibrated: the probabilities of {listed(untold)}. The validation rows told no temperature: the "
+            "answers to them are all right, or no better than chance."
         )
     guessed = [
         task.name

@@ -93,7 +93,7 @@ def _tables(record: RunRecord) -> dict[str, str]:
         "numbers": data_tables.number_table(record),
         "mixing": data_tables.mixing_table(record),
         "groups": data_tables.group_table(record) if record.groups else "",
-        "calibration": calibration_table(record) if record.calibration else "",
+        "calibration": calibration_table(record),
         "thresholds": threshold_tables(record),
         "earlier": earlier_table(record),
         "agreement": agreement_table(record),

@@ -67,12 +67,15 @@ def metric_header(metric: ReportedMetric) -> str:
 
 
 def calibration_table(record: RunRecord) -> str:
-    """Per calibrated task, its temperature, and its calibration error and likelihood before and after."""
+    """Per calibrated task, its temperature, and its calibration error and likelihood before and after.
+
+    Empty where there is none.
+    """
     rows = [
         [name, f"{found['temperature']:.4g}", *(float(found[key]) for key in _CALIBRATION)]
-        for name, found in record.calibration.items()
+        for name, found in record.calibrated.items()
     ]
-    return format_table(["task", "temperature", *_CALIBRATION.values()], rows)
+    return format_table(["task", "temperature", *_CALIBRATION.values()], rows) if rows else ""
 
 
 _CALIBRATION = {"ece_before": "ECE before", "ece_after": "ECE", "nll_before": "NLL before", "nll_after": "NLL"}

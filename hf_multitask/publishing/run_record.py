@@ -85,7 +85,8 @@ class RunRecord:
         arguments: The training arguments worth telling.
         results: Per split (train, eval, test), its metrics under their full keys, such as `test_topic_accuracy`.
         intervals: Per `<task>_<metric>` of the test split, its 95 % bootstrap interval.
-        calibration: Per task, numbers such as `temperature`, `ece_before` and `ece_after`; `thresholds` per label.
+        calibration: Per task, numbers such as `temperature`, `ece_before` and `ece_after`; `thresholds` per label. The
+            temperature is `None` where the validation rows told none.
         confusion: Per task with one label per text (or word), how many of each right label (rows) were given each label
             (columns), on the last split that was scored.
         per_class: Per task with labels, and label (or type of entity), its `precision`, `recall`, `f1` and `support`,
@@ -136,6 +137,11 @@ class RunRecord:
     adapters: bool = False
     log_history: Sequence[Mapping[str, Any]] = ()
     samples: Sequence[Sample] = ()
+
+    @property
+    def calibrated(self) -> dict[str, Mapping[str, Any]]:
+        """That of `calibration` whose temperature was fitted, by task."""
+        return {name: found for name, found in self.calibration.items() if found["temperature"] is not None}
 
     @property
     def versions(self) -> dict[str, str]:
