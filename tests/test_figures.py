@@ -4,12 +4,15 @@ import csv
 import sys
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from records import METRICS, TASKS, record
 
 from hf_multitask import Task
-from hf_multitask.publishing.confusion_figure import draw_confusion
+from hf_multitask.publishing.canvas import MOST_NAMES
+from hf_multitask.publishing.confusion_figure import MOST_CELLS, draw_confusion
+from hf_multitask.publishing.csv_files import CLASS_COLUMNS
 from hf_multitask.publishing.curves import points
 from hf_multitask.publishing.figures import write_figures
 
@@ -104,6 +107,47 @@ def test_a_confusion_of_many_labels_has_colours_alone_and_short_names(drawn):
     names = [name.get_text() for name in axes.get_yticklabels()]
     assert len(names) == 50
     assert all(len(name) <= 24 and name.endswith("…") for name in names)
+
+
+def test_figures_of_more_labels_than_have_room_are_bounded_and_without_names(drawn):
+    labels = tuple(f"label {index}" for index in range(1000))
+    counts = np.eye(1000, dtype=int).tolist()
+    scores = {label: {**dict.fromkeys(CLASS_COLUMNS, 0.0), "f1": index / 1000} for index, label in enumerate(labels)}
+    figures = drawn(tasks=[Task(name="fine", labels=labels)], confusion={"fine": counts}, per_class={"fine": scores})
+    for name in ("confusion_fine", "classes_fine"):
+        assert max(figures[name].get_size_inches()) < 15
+        axes = figures[name].axes[0]
+        assert list(axes.texts) == []
+        assert len(axes.get_xticks()) + len(axes.get_yticks()) < 50
+        assert len(axes.get_xticks(minor=True)) + len(axes.get_yticks(minor=True)) == 0
+        assert "label " not in "".join(text.get_text() for text in axes.get_yticklabels())
+    assert figures["confusion_fine"].axes[0].images[0].get_array().shape == (1000, 1000)
+    (outline,) = figures["classes_fine"].axes[0].patches
+    assert list(outline.get_data().values) == sorted(found["f1"] for found in scores.values())
+
+
+def test_no_cell_is_lost_where_several_labels_share_one(drawn):
+    size = 2 * MOST_CELLS + 1
+    counts = np.eye(size, dtype=int)
+    counts[3, 1500] = 3
+    labels = tuple(map(str, range(size)))
+    figures = drawn(tasks=[Task(name="fine", labels=labels)], confusion={"fine": counts.tolist()}, per_class={})
+    image = figures["confusion_fine"].axes[0].images[0]
+    cells = np.asarray(image.get_array())
+    assert cells.shape == (667, 667)
+    assert (cells.diagonal() == 1).all()
+    assert (cells > 0).sum() == 667 + 1
+    assert cells[1, 500] == 0.75
+    assert tuple(image.get_extent()) == (-0.5, size - 0.5, size - 0.5, -0.5)
+
+
+def test_all_labels_that_have_room_are_named(drawn):
+    labels = tuple(f"label {index}" for index in range(MOST_NAMES))
+    counts, scores = np.eye(MOST_NAMES, dtype=int).tolist(), dict.fromkeys(CLASS_COLUMNS, 0.5)
+    found = {"confusion": {"fine": counts}, "per_class": {"fine": dict.fromkeys(labels, scores)}}
+    figures = drawn(tasks=[Task(name="fine", labels=labels)], **found)
+    for name in ("confusion_fine", "classes_fine"):
+        assert [text.get_text() for text in figures[name].axes[0].get_yticklabels()] == list(labels)
 
 
 def test_bars_are_the_f1_of_each_label_with_f1_and_support_beside_them(drawn):

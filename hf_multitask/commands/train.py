@@ -61,7 +61,7 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
         tasks = trainer.model.config.tasks
         if prediction is not None:
             found = find(tasks, prediction.predictions, prediction.label_ids, run.settings.confidence_intervals)
-            record = dataclasses.replace(record, **dataclasses.asdict(found))
+            record = dataclasses.replace(record, **vars(found))  # not copied: C x C of C labels
         record = dataclasses.replace(
             record,
             tasks=tasks,

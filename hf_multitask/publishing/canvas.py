@@ -39,6 +39,9 @@ STYLE: Any = {
 MOST_CHARACTERS = 24
 """Longer labels are cut."""
 
+MOST_NAMES = 100
+"""With more labels than these a figure has no room for their names; it would need memory and time without bound."""
+
 
 @contextmanager
 def drawing(path: Path, title: str, width: float, height: float) -> Iterator[Figure]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from .agreement import agreements, agreements_by_depth
 from .agreement_figures import draw_agreement, draw_agreement_by_depth, draw_cosines
 from .agreement_tables import agreement_rows, cosine_rows
+from .canvas import MOST_NAMES
 from .class_figure import draw_classes
 from .confusion_figure import draw_confusion
 from .csv_files import (
@@ -63,7 +64,8 @@ def write_figures(record: RunRecord, folder: Path) -> list[Illustration]:
             write_confusion_csv(labels, counts, folder / found.table)
             drawn.append(found)
         if classes := record.per_class.get(name):
-            title = f"{name}: F1 and support by label, {split} split"
+            what = "F1 and support by label" if len(classes) <= MOST_NAMES else f"F1 of {len(classes):,} labels"
+            title = f"{name}: {what}, {split} split"
             found = Illustration(title, *_paths("classes", slug, name), tells_classes=True)
             draw_classes(classes, found.title, folder / found.image)
             write_classes_csv(classes, folder / found.table)
