@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
@@ -64,7 +65,7 @@ def checked_labels(where: str, labels: Any, at_least: int) -> tuple[str, ...]:
     if len(names) < at_least:
         count = {1: "at least one label", 2: "at least two labels"}[at_least]
         raise ValueError(f"{where}a classification needs {count}, found {list(names)}. Add the missing ones.")
-    repeated = sorted({label for label in names if names.count(label) > 1})
+    repeated = sorted(label for label, count in Counter(names).items() if count > 1)
     if repeated:
         raise ValueError(f"{where}its labels must all be different, found {repeated} more than once. Name each once.")
     return names
