@@ -145,7 +145,7 @@ print(sorted(model.decide(logits)), sorted(model.probabilities(logits)))
 
 def test_calibration_is_stored_and_the_figures_and_the_card_are_there(folder, finished):
     tasks = {task["name"]: task for task in json.loads((folder / "output" / "config.json").read_text())["tasks"]}
-    assert tasks["topic"]["temperature"] != 1.0
+    assert tasks["parts"]["temperature"] != 1.0
     assert len(tasks["tags"]["thresholds"]) == 2
     assert tasks["score"]["target_std"][0] > 0
     card = (folder / "output" / "README.md").read_text(encoding="utf-8")

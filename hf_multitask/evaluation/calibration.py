@@ -80,7 +80,8 @@ def calibrate_task(task: Task, logits: ArrayLike, labels: ArrayLike) -> tuple[Ta
     each label's threshold of the highest F1. `None` where there is no target, or the logits are no numbers.
 
     Where the likelihood is best at a bound of `TEMPERATURES`, the targets tell no temperature, and it is 1: without a
-    wrong answer the lower the better, and answers that are no better than chance the higher the better.
+    wrong answer the lower the better; so it is of a model that has hardly learned, whose logits are nearly alike; and
+    of answers that are no better than chance the higher the better.
     """
     plain = replace(task, temperature=1.0, thresholds=None)
     before = read_answers(plain, logits, labels)
@@ -121,7 +122,7 @@ def _report_no_temperature(answers: Answers, at_low: bool) -> None:
         "Task %r is not calibrated: the likelihood of its validation targets must be best at a temperature between %g "
         "and %g, found it best at %g (%d of %d answers are wrong). Its temperature is 1. %s.",
         *(answers.task.name, *TEMPERATURES, TEMPERATURES[0 if at_low else 1], wrong, known.sum()),
-        "Add validation rows, so that some answers are wrong" if at_low else "Train it longer, or add validation rows",
+        "Train it longer, or add validation rows" if wrong else "Add validation rows, so that some answers are wrong",
     )
 
 
