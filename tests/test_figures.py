@@ -140,6 +140,15 @@ def test_no_cell_is_lost_where_several_labels_share_one(drawn, monkeypatch):
     assert list(image.get_extent()) == [-0.5, MOST_NAMES + 0.5, MOST_NAMES + 0.5, -0.5]
 
 
+def test_all_labels_that_have_room_are_named(drawn):
+    labels = tuple(f"label {index}" for index in range(MOST_NAMES))
+    counts, scores = np.eye(MOST_NAMES, dtype=int).tolist(), dict.fromkeys(CLASS_COLUMNS, 0.5)
+    found = {"confusion": {"fine": counts}, "per_class": {"fine": dict.fromkeys(labels, scores)}}
+    figures = drawn(tasks=[Task(name="fine", labels=labels)], **found)
+    for name in ("confusion_fine", "classes_fine"):
+        assert [text.get_text() for text in figures[name].axes[0].get_yticklabels()] == list(labels)
+
+
 def test_bars_are_the_f1_of_each_label_with_f1_and_support_beside_them(drawn):
     axes = drawn()["classes_flags"].axes[0]
     scores = record().per_class["flags"].values()
