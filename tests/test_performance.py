@@ -92,16 +92,26 @@ def test_off_and_other_devices_measure_nothing(monkeypatch):
     assert choose("off", "cpu") == choose("exact", "cuda") == choose("auto", "mps") == Choices()
 
 
-def test_what_was_chosen_and_why_is_said_once(measured, caplog):
+def test_what_was_chosen_and_why_is_said_once(measured, monkeypatch, caplog):
     measured(FAST)
+    monkeypatch.setattr(performance, "memory_gain", lambda: 12.0)
     with caplog.at_level(logging.INFO):
         choose("auto", "cpu")
         choose("auto", "cpu")
     assert [record.getMessage() for record in caplog.records] == [
         "performance: auto, float32 products by oneDNN: on 2 threads oneDNN is 2.20x as fast, relative difference "
         "3e-07",
+        "performance: auto, freed memory is kept: it is filled 12.0x as fast as new memory",
         "performance: auto, bfloat16: products in bfloat16 are 2.00x as fast as in float32",
     ]
+
+
+def test_freed_memory_is_kept_only_where_that_is_faster(measured, monkeypatch):
+    measured(FAST)
+    for gain, expected in ((12.0, True), (1.0, False)):
+        performance._choose.cache_clear()
+        monkeypatch.setattr(performance, "memory_gain", lambda gain=gain: gain)
+        assert choose("exact", "cpu").memory is expected
 
 
 @pytest.mark.parametrize("use", [MultiTaskTrainingArguments, tiny_model("bert").encode])

@@ -4,7 +4,6 @@ Letters of the shapes: E texts, N texts of a block, L tokens of each, T tokens o
 of a head.
 """
 
-from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple
 
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from .block_attention import BlockAttention
 from .dropout import FEWEST, drop_factors, is_quick_on
 from .visibility import both, visible
 
 PLAIN_LENGTH = 128
-"""Tokens of a text up to which two matrix products and a softmax are the faster attention on a CPU."""
+"""Tokens of a text up to which [`BlockAttention`] is the faster attention."""
 
 BLOCK_COST = 6
 """Padding tokens that a pass over one block more is worth: measured on two CPUs, where 0 and 12 are slower."""
@@ -91,35 +91,39 @@ def attend_blocks(
         window: How far it sees, see [`visible`].
     """
     del places
-    seen, factors = [], _drop_factors(blocks, query, dropout)
-    # Split along the first axis: the gradients of the parts are put together at once, and lie as the tokens do.
-    sizes = [block.texts * block.length for block in blocks]
-    parts = zip(*(t.transpose(0, 1).split(sizes) for t in (query, key, value)), strict=True)
-    for (texts, length, real), tokens in zip(blocks, parts, strict=True):
-        query_ANLH, key_ANLH, value_ANLH = (t.transpose(0, 1).unflatten(1, (texts, length)) for t in tokens)
+    tokens = [t.transpose(0, 1) for t in (query, key, value)]
+    seen, first = [], 0
+    short = [] if torch.compiler.is_compiling() else [block for block in blocks if block.length <= PLAIN_LENGTH]
+    if short:
+        sizes = [(texts, length) for texts, length, _ in short]
+        first = sum(map(prod, sizes))
+        masks = [both(real, visible(length, is_causal, window, query.device)) for _, length, real in short]
+        factors = _drop_factors(sizes, query, dropout) if dropout else None
+        seen.append(BlockAttention.apply(*(t[:first] for t in tokens), sizes, masks, factors, scaling))
+    for texts, length, real in blocks[len(short) :]:
+        last = first + texts * length
+        query_NALH, key_NALH, value_NALH = (t[first:last].unflatten(0, (texts, length)).transpose(1, 2) for t in tokens)
         mask = both(real, visible(length, is_causal, window, query.device))
-        if query.device.type == "cpu" and length <= PLAIN_LENGTH:
-            scores = query_ANLH * scaling @ key_ANLH.transpose(-1, -2)
-            weights = (scores if mask is None else scores.masked_fill(~mask, float("-inf"))).softmax(dim=-1)
-            seen_ANLH = (
-                weights * next(factors).to(weights.dtype) if factors else F.dropout(weights, dropout)
-            ) @ value_ANLH
-        else:
-            seen_ANLH = F.scaled_dot_product_attention(
-                query_ANLH, key_ANLH, value_ANLH, attn_mask=mask, dropout_p=dropout, scale=scaling
-            )
-        seen.append(seen_ANLH.flatten(1, 2).transpose(0, 1))
-    return torch.cat(seen)
+        seen_NALH = F.scaled_dot_product_attention(
+            query_NALH,
+            key_NALH,
+            value_NALH,
+            attn_mask=mask if mask is None or mask.dim() == 2 else mask[:, None],
+            dropout_p=dropout,
+            scale=scaling,
+        )
+        seen.append(seen_NALH.transpose(1, 2).flatten(0, 1))
+        first = last
+    return seen[0] if len(seen) == 1 else torch.cat(seen)
 
 
-def _drop_factors(blocks: Blocks, query: Tensor, dropout: float) -> Iterator[Tensor] | None:
-    """What the weights of short texts are multiplied by; `None` where torch is to drop them itself."""
-    if not dropout or not is_quick_on(query.device):
-        return None
-    shapes = [(len(query), texts, length, length) for texts, length, _ in blocks if length <= PLAIN_LENGTH]
-    if sum(map(prod, shapes)) < FEWEST:
-        return None
-    return drop_factors(shapes, dropout, torch.promote_types(query.dtype, torch.float32))
+def _drop_factors(sizes: list[tuple[int, int]], query: Tensor, dropout: float) -> list[Tensor]:
+    """Of each block of texts, what its weights are multiplied by."""
+    heads, dtype = len(query), torch.promote_types(query.dtype, torch.float32)
+    shapes = [(texts * heads, length, length) for texts, length in sizes]
+    if is_quick_on(query.device) and sum(map(prod, shapes)) >= FEWEST:
+        return list(drop_factors(shapes, dropout, dtype))
+    return [F.dropout(torch.ones(shape, dtype=dtype), dropout) for shape in shapes]
 
 
 def cut(lengths_N: NDArray[np.int64]) -> list[int]:

@@ -57,8 +57,10 @@ def drop_factors(shapes: Sequence[Sequence[int]], p: float, dtype: torch.dtype) 
     threshold, sizes = round(p * LEVELS), [prod(shape) for shape in shapes]
     seed = int(torch.randint(2**62, (), device="cpu"))
     words = np.random.SFC64(seed).random_raw(-(-sum(sizes) // 4))
-    kept = torch.from_numpy(words.view(np.int16)[: sum(sizes)]) >= threshold - LEVELS // 2
-    factors = kept.to(dtype).mul_(LEVELS / (LEVELS - threshold))
+    drawn = torch.from_numpy(words.view(np.int16)[: sum(sizes)])
+    # Straight into the floating type, which is several times as fast as by way of booleans.
+    kept = torch.ge(drawn, threshold - LEVELS // 2, out=torch.empty(sum(sizes), dtype=dtype))
+    factors = kept.mul_(LEVELS / (LEVELS - threshold))
     return (part.view(*shape) for part, shape in zip(factors.split(sizes), shapes, strict=True))
 
 
