@@ -7,11 +7,13 @@ import time
 import pytest
 import torch
 from architectures import tiny_model, token_ids
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hf_multitask.modeling import performance
 from hf_multitask.modeling.inference import serving
 from hf_multitask.modeling.packing import PACKED_ATTENTION
 from hf_multitask.modeling.performance import Choices, Measured, choose, computing, onednn_matmul, probe
+from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 from hf_multitask.training.arguments import MultiTaskTrainingArguments
 from hf_multitask.training.computing import check_computing, fast
 
@@ -172,6 +174,35 @@ def test_serving_in_bfloat16_is_near_and_serving_exactly_is_the_same(measured):
     torch.testing.assert_close(exact, expected, rtol=0, atol=1e-6)
     assert torch.cosine_similarity(rounded.float(), expected).min() > 0.999
     assert not torch.equal(rounded.float(), exact)
+
+
+class CastsToBfloat16(TorchDispatchMode):
+    """Counts the casts of tensors that have the shape of a weight."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.shape, self.count = weight.shape, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if func.overloadpacket in (torch.ops.aten.to, torch.ops.aten._to_copy):
+            self.count += args[0].shape == self.shape and found.dtype == torch.bfloat16
+        return found
+
+
+@pytest.mark.parametrize("use", ["encode", "pipeline"])
+def test_weights_are_cast_to_bfloat16_once_for_all_batches_of_a_list(use, measured, tokenizer):
+    measured(FAST)
+    model = tiny_model("bert")
+    model.tokenizer = tokenizer
+    weight = model.backbone.encoder.layer[0].intermediate.dense.weight
+    texts = ["a b", "b c d", "a", "c d"]
+    with CastsToBfloat16(weight) as casts:
+        if use == "encode":
+            model.encode(texts, batch_size=1, performance="auto")
+        else:
+            MultiTaskPipeline(model, tokenizer, performance="auto")(texts, batch_size=1)
+    assert casts.count == model.backbone.config.num_hidden_layers
 
 
 def test_serving_packs_from_then_on_and_off_does_not():

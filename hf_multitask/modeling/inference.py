@@ -18,15 +18,20 @@ _COUNTING = Lock()
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout and gradients; the model is left in the mode, training or evaluation, it was in."""
+def evaluating(model: nn.Module, keeps_casts: bool = False) -> Iterator[None]:
+    """Without dropout and gradients; the model is left in the mode, training or evaluation, it was in.
+
+    Args:
+        model: The model.
+        keeps_casts: Whether autocast is to cast a weight once, not for each batch, which it does not in inference mode.
+    """
     with _COUNTING:
         returns_to_training = model.training or model in _USERS
         if returns_to_training:
             _USERS[model] = _USERS.get(model, 0) + 1
             model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad() if keeps_casts else torch.inference_mode():
             yield
     finally:
         if returns_to_training:
@@ -52,5 +57,5 @@ def serving(model: Any, performance: str = "exact") -> Iterator[None]:
     choices = choose(performance, device_type)
     if performance != "off":
         prefer_packed(model)
-    with evaluating(model), computing(choices, device_type, autocast=True):
+    with evaluating(model, keeps_casts=choices.bf16), computing(choices, device_type, autocast=True):
         yield

@@ -75,7 +75,10 @@ class MultiTaskPipeline(Pipeline):
             inputs = (rows[place] for place in range(len(rows)))
         elif not is_one and not isinstance(inputs, list) and isinstance(inputs, Iterable):
             inputs = (text for text in inputs)  # Pipeline streams generators, and would take a column for one input
-        return super().__call__(inputs, **kwargs)
+        if not isinstance(inputs, list):
+            return super().__call__(inputs, **kwargs)
+        with serving(self.model, self.performance):  # around all batches: weights are cast to bfloat16 once
+            return super().__call__(inputs, **kwargs)
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         unknown = sorted(set(kwargs) - {"tasks", "top_k"})

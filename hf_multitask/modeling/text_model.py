@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from .embedding import encode, prompt_of
 from .hub import HubModel
 from .inference import serving
 from .known_parts import KnownParts
-from .performance import check_performance
 from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 logger = logging.getLogger(__name__)
@@ -68,26 +66,24 @@ class TextModel(KnownParts, HubModel):
         Raises:
             ValueError: There is no such prompt, a text is no string, or the model knows no tokenizer.
         """
-        check_performance(performance)
-        vectors = encode(
-            partial(self._embed, performance=performance),
-            self.tokenizer,
-            self.config,
-            [texts] if isinstance(texts, str) else texts,
-            tensors="pt",
-            batch_size=batch_size,
-            normalize=normalize,
-            show_progress_bar=show_progress_bar,
-            truncate_dim=truncate_dim,
-            prompt=prompt_of(self.config, prompt_name),
-        )
+        with serving(self, performance):  # around all batches: weights are cast to bfloat16 once
+            vectors = encode(
+                self._embed,
+                self.tokenizer,
+                self.config,
+                [texts] if isinstance(texts, str) else texts,
+                tensors="pt",
+                batch_size=batch_size,
+                normalize=normalize,
+                show_progress_bar=show_progress_bar,
+                truncate_dim=truncate_dim,
+                prompt=prompt_of(self.config, prompt_name),
+            )
         return vectors[0] if isinstance(texts, str) else vectors
 
-    def _embed(self, encoded: Any, performance: str) -> NDArray[np.float32]:
+    def _embed(self, encoded: Any) -> NDArray[np.float32]:
         """The embeddings of a tokenised batch, (B, D)."""
-        with serving(self, performance):
-            embedding = self(**encoded.to(self.device)).sentence_embedding
-        vectors: NDArray[np.float32] = embedding.float().cpu().numpy()
+        vectors: NDArray[np.float32] = self(**encoded.to(self.device)).sentence_embedding.float().cpu().numpy()
         return vectors
 
     @property
