@@ -74,7 +74,8 @@ class BlockAttention(torch.autograd.Function):
         """Those of query, key and value."""
         (gradient,) = gradients
         found = [gradient.new_empty(gradient.shape) for _ in range(3)]
-        kept, each = ctx.saved_tensors, len(ctx.saved_tensors) // len(ctx.sizes)
+        kept = ctx.saved_tensors  # to be read once: gradient checkpointing computes them at that moment
+        each = len(kept) // len(ctx.sizes)
         with _computing():
             for block, ((texts, length), tokens) in enumerate(_split(ctx.sizes, gradient, *found)):
                 query_MLH, key_MLH, value_MLH, weights, *dropout = kept[block * each : (block + 1) * each]
