@@ -48,7 +48,7 @@ def backbone(folder, modules=("Transformer", "Pooling"), path="", **files):
 
 
 def test_embeddings_are_the_models_sentence_embeddings_in_the_order_of_the_texts(model, tokenizer):
-    found = model.encode(TEXTS, batch_size=2)
+    found = model.encode(TEXTS, batch_size=2, performance="off")  # the products of the line below
     expected = [model(**tokenizer(text, return_tensors="pt")).sentence_embedding[0].detach() for text in TEXTS]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, torch.stack(expected), atol=1e-6)
