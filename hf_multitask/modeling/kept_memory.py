@@ -63,6 +63,14 @@ def kept_memory(wanted: bool = True) -> Iterator[None]:
                 _set(malloc_option, ADAPTED)
 
 
+def give_memory_back() -> None:
+    """Return to the system what was kept, unless somebody is still inside [`kept_memory`]."""
+    malloc_option = _malloc_option()
+    with _COUNTING:
+        if malloc_option is not None and not _USERS:
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 @lru_cache
 def memory_gain() -> float:
     """How many times faster memory is filled that the process has than new memory; 1 where nothing can be chosen.

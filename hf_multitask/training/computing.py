@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..modeling.attention import why_not_packed
 from ..modeling.dropout import quick_dropout
+from ..modeling.kept_memory import give_memory_back
 from ..modeling.packing import PACKED_ATTENTION, lengths_of
 from ..modeling.performance import computing, probe
 from .arguments import MultiTaskTrainingArguments
@@ -30,6 +31,8 @@ def fast(model: Any, args: MultiTaskTrainingArguments) -> Iterator[None]:
         with computing(args.choices, args.device.type), quick_dropout(model, args.choices.dropout):
             yield
     finally:
+        if args.choices.memory:
+            give_memory_back()
         if model.config.text_config._attn_implementation != before:
             model.set_attn_implementation(before)
 
