@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from hf_multitask.modeling.kept_memory import (
     KEPT,
     M_MMAP_THRESHOLD,
     M_TRIM_THRESHOLD,
+    give_memory_back,
     kept_memory,
     memory_gain,
 )
@@ -81,6 +83,16 @@ def test_an_error_ends_it_too(set_options):
     with pytest.raises(RuntimeError, match="of the step"), kept_memory():
         raise RuntimeError("of the step")
     assert set_options == settings(KEPT) + settings(ADAPTED)
+
+
+def test_memory_goes_back_when_nobody_is_inside(set_options, monkeypatch):
+    trims = []
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda name: SimpleNamespace(malloc_trim=trims.append))
+    with kept_memory():
+        give_memory_back()
+    assert trims == []
+    give_memory_back()
+    assert trims == [0]
 
 
 def test_what_is_not_wanted_changes_nothing(set_options):
