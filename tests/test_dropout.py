@@ -33,7 +33,7 @@ def dropping_model():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """As if masks were drawn five times as fast, for the smallest tensor too."""
+    """For the smallest tensor too, and as if they were drawn five times as fast."""
     monkeypatch.setattr("hf_multitask.modeling.dropout.FEWEST", 1)
     monkeypatch.setattr(blocks, "FEWEST", 1)
     monkeypatch.setattr(performance, "dropout_gain", lambda threads: 5.0)
@@ -197,7 +197,7 @@ def test_what_was_chosen_is_a_reason_of_training_alone(quick):
     assert not performance.choose("exact", "cpu").dropout
     found = performance.choose("exact", "cpu", training=True)
     assert found.dropout
-    assert found.reasons[-1] == "masks of dropout by 16 bits a value: 16 bits a value are 5.00x as fast as torch's"
+    assert found.reasons[-1] == "masks of dropout by 16 bits a value: 5.00x as fast as torch's"
 
 
 def test_what_was_chosen_for_training_is_not_said_again_for_serving(quick, caplog):

@@ -1,4 +1,4 @@
-"""How the machine is to compute: measured, chosen safely, and put back."""
+"""How the machine is to compute: chosen safely, measured, and put back."""
 
 import logging
 import threading
@@ -14,11 +14,15 @@ from hf_multitask.modeling.inference import serving
 from hf_multitask.modeling.packing import PACKED_ATTENTION
 from hf_multitask.modeling.performance import Choices, Measured, choose, computing, onednn_matmul, probe
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
+from hf_multitask.modeling.processor import Processor, from_capabilities, processor
 from hf_multitask.training.arguments import MultiTaskTrainingArguments
 from hf_multitask.training.computing import check_computing, fast
 
 FAST = Measured(threads=2, matmul_gain=2.2, matmul_error=3e-7, bf16_gain=2.0)
 """What a processor with AVX-512 and bfloat16 gives."""
+
+AMD = Processor(idle_units=True, bf16=True)
+"""Such a processor."""
 
 
 def test_one_thread_at_a_time_measures(monkeypatch):
@@ -45,10 +49,11 @@ def test_one_thread_at_a_time_measures(monkeypatch):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Makes a probe find something."""
+    """Makes a probe find something, on a processor."""
 
-    def set_(found):
+    def set_(found, chip=AMD):
         performance._choose.cache_clear()
+        monkeypatch.setattr(performance, "processor", lambda: chip)
         monkeypatch.setattr(performance, "probe", lambda threads: found)
 
     yield set_
@@ -66,7 +71,7 @@ def test_the_probe_times_three_ways_to_multiply_and_compares_two():
     assert found.matmul_error < 1e-2
 
 
-def test_exact_takes_the_faster_way_that_is_as_accurate(measured):
+def test_exact_takes_the_way_that_uses_the_whole_processor_and_is_as_accurate(measured):
     measured(FAST)
     assert choose("exact", "cpu")[:3] == (True, False, False)
 
@@ -76,16 +81,47 @@ def test_exact_never_takes_a_way_that_rounds(measured):
     assert choose("exact", "cpu")[:3] == (False, False, False)
 
 
-def test_what_is_not_clearly_faster_is_left_as_it_is(measured):
-    measured(FAST._replace(matmul_gain=1.05, bf16_gain=1.05))
-    assert choose("auto", "cpu")[:3] == (False, False, False)
+@pytest.mark.parametrize("gain", [0.2, 1.0, 1.1, 5.0])
+def test_what_changes_a_number_does_not_depend_on_what_was_measured(gain, measured, monkeypatch):
+    monkeypatch.setattr(performance, "dropout_gain", lambda threads: gain)
+    performance._with_dropout.cache_clear()
+    slow = FAST._replace(matmul_gain=gain, bf16_gain=gain)
+    for chip in (AMD, Processor()):
+        measured(slow, chip)
+        found = choose("auto", "cpu", training=True)
+        assert (found.onednn, found.bf16, found.tf32, found.dropout) == (*chip, False, True)
+    performance._with_dropout.cache_clear()
 
 
-def test_auto_takes_bfloat16_where_it_is_faster(measured):
+def test_auto_takes_bfloat16_where_the_processor_has_it(measured):
     measured(FAST)
     assert choose("auto", "cpu")[:3] == (True, True, False)
-    measured(FAST._replace(bf16_gain=0.05))
+    measured(FAST, AMD._replace(bf16=False))
     assert choose("auto", "cpu")[:3] == (True, False, False)
+
+
+AVX512 = dict.fromkeys(["avx2", "avx512_f", "avx512_bw", "avx512_vl", "avx512_dq"], True)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({**AVX512, "avx512_bf16": True, "cpu_name": "AMD EPYC"}, (True, True)),
+        ({**AVX512, "avx512_bf16": False, "amx_bf16": False, "cpu_name": "AMD EPYC"}, (True, False)),
+        ({**AVX512, "avx512_vl": False, "cpu_name": "AMD EPYC"}, (False, False)),
+        ({**AVX512, "amx_bf16": True, "cpu_name": "Intel Xeon Platinum 8488C"}, (False, True)),
+        ({"avx2": True, "avx512_f": False, "cpu_name": "AMD EPYC"}, (False, False)),
+        ({"neon": True, "bf16": True, "architecture": "aarch64"}, (False, True)),
+        ({}, (False, False)),
+    ],
+)
+def test_what_is_used_of_a_processor(capabilities, expected):
+    assert from_capabilities(capabilities) == expected
+
+
+def test_of_a_processor_that_torch_does_not_tell_of_nothing_is_used(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert processor.__wrapped__() == Processor()
 
 
 def test_off_and_other_devices_measure_nothing(monkeypatch):
@@ -253,12 +289,9 @@ def test_training_without_packing_pads_also_after_serving_and_leaves_it_as_it_wa
     assert model.config.text_config._attn_implementation == PACKED_ATTENTION
 
 
-def test_a_choice_holds_for_its_number_of_threads(monkeypatch):
-    performance._choose.cache_clear()
-    monkeypatch.setattr(performance, "probe", lambda threads: FAST._replace(matmul_gain=float(threads)))
-    found = {}
+def test_what_was_measured_holds_for_its_number_of_threads(measured, monkeypatch):
+    measured(FAST)
+    monkeypatch.setattr(performance, "probe", lambda threads: FAST._replace(threads=threads))
     for threads in (1, 2):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        found[threads] = choose("exact", "cpu").onednn
-    performance._choose.cache_clear()
-    assert found == {1: False, 2: True}
+        assert f"on {threads} threads oneDNN is 2.20x as fast" in choose("exact", "cpu").reasons[0]

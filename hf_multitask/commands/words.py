@@ -18,7 +18,7 @@ def add_file_words(parser: argparse.ArgumentParser) -> None:
         "--performance",
         choices=PERFORMANCE,
         default="exact",
-        help="auto rounds to bfloat16 where that is faster (exact)",
+        help="auto rounds to bfloat16 where the processor has it (exact)",
     )
 
 

@@ -1,4 +1,4 @@
-"""How this machine computes fastest without computing something else: measured once, not assumed."""
+"""How this machine computes fastest without computing something else: chosen once, and measured, not assumed."""
 
 import logging
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ import torch
 from .dropout import dropout_gain
 from .kept_memory import kept_memory, memory_gain
 from .matmul import onednn_matmul, tf32_matmul
+from .processor import Processor, processor
 from .timing import GAIN, timed
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,10 @@ def probe(threads: int) -> Measured:
 
 
 def choose(performance: str, device_type: str, training: bool = False) -> Choices:
-    """What to use on a device of this type, with as many threads as there are now; said once in the log.
+    """What to use on a device of this type; said once in the log, with what was measured on as many threads as now.
+
+    What changes numbers, if only the order of a sum, depends on the processor and never on what was measured, so that
+    a run can be repeated: see [`processor`].
 
     Args:
         performance: `exact`, `auto` or `off`.
@@ -103,7 +107,7 @@ def choose(performance: str, device_type: str, training: bool = False) -> Choice
 def _choose(performance: str, device_type: str, threads: int) -> Choices:
     choices = Choices()
     if performance != "off" and device_type == "cpu":
-        choices = _choose_cpu(performance, probe(threads), memory_gain())
+        choices = _choose_cpu(performance, processor(), probe(threads), memory_gain())
     elif performance == "auto" and device_type == "cuda":
         choices = _choose_cuda()
     for reason in choices.reasons:
@@ -121,9 +125,8 @@ def check_performance(performance: str) -> None:
         raise ValueError(f"performance must be one of {list(PERFORMANCE)}, found {performance!r}. Choose one of these.")
 
 
-def _choose_cpu(performance: str, measured: Measured, memory_gain: float) -> Choices:
-    accurate = measured.matmul_error < TOLERANCE
-    onednn = accurate and measured.matmul_gain >= GAIN
+def _choose_cpu(performance: str, found: Processor, measured: Measured, memory_gain: float) -> Choices:
+    onednn = found.idle_units and measured.matmul_error < TOLERANCE
     reasons = [
         f"float32 products by {'oneDNN' if onednn else 'the default'}: on {measured.threads} threads oneDNN is "
         f"{measured.matmul_gain:.2f}x as fast, relative difference {measured.matmul_error:.0e}"
@@ -131,7 +134,7 @@ def _choose_cpu(performance: str, measured: Measured, memory_gain: float) -> Cho
     memory = memory_gain >= GAIN
     kept = "kept" if memory else "given back"
     reasons.append(f"freed memory is {kept}: it is filled {memory_gain:.1f}x as fast as new memory")
-    bf16 = performance == "auto" and measured.bf16_gain >= GAIN
+    bf16 = performance == "auto" and found.bf16
     if performance == "auto":
         reasons.append(
             f"{'bfloat16' if bf16 else 'float32'}: products in bfloat16 are {measured.bf16_gain:.2f}x as fast as in "
@@ -142,12 +145,9 @@ def _choose_cpu(performance: str, measured: Measured, memory_gain: float) -> Cho
 
 @lru_cache
 def _with_dropout(performance: str, choices: Choices, threads: int) -> Choices:
-    gain = dropout_gain(threads)
-    is_quick = gain >= GAIN
-    how = "16 bits a value" if is_quick else "torch"
-    reason = f"masks of dropout by {how}: 16 bits a value are {gain:.2f}x as fast as torch's"
+    reason = f"masks of dropout by 16 bits a value: {dropout_gain(threads):.2f}x as fast as torch's"
     logger.info("performance: %s, %s", performance, reason)
-    return choices._replace(dropout=is_quick, reasons=(*choices.reasons, reason))
+    return choices._replace(dropout=True, reasons=(*choices.reasons, reason))
 
 
 def _choose_cuda() -> Choices:

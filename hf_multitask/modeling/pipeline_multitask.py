@@ -39,8 +39,8 @@ class MultiTaskPipeline(Pipeline):
         tasks: Names of the tasks to answer, here or in a call; all by default.
         top_k: How many labels to tell, here or in a call: 1 tells what was decided, `None` tells all labels.
         batch_size: Texts of a batch, here or in a call. Texts of similar length are read together.
-        performance: `exact` computes as fast as float32 allows, `auto` in bfloat16 where that is faster here, `off` as
-            torch does by default.
+        performance: `exact` computes as fast as float32 allows, `auto` in bfloat16 where the processor has it, `off`
+            as torch does by default.
         **kwargs: Passed to [`Pipeline`].
     """
 

@@ -60,7 +60,7 @@ class TextModel(KnownParts, HubModel):
             show_progress_bar: Whether to show one.
             truncate_dim: Keep so many of the D numbers; for encoders trained for it (Kusupati et al. 2022).
             prompt_name: The prompt, of the configuration's, to put before each text; by default its default one.
-            performance: `exact` computes as fast as float32 allows, `auto` in bfloat16 where that is faster here (a
+            performance: `exact` computes as fast as float32 allows, `auto` in bfloat16 where the processor has it (a
                 cosine of about 0.9999 to the exact embedding), `off` as torch does by default.
 
         Raises:

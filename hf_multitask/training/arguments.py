@@ -36,9 +36,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
             `average` by default then; the best checkpoint is loaded in the end.
         task_patience: Take a task out of the loss after so many evaluations without a better primary metric, and give
             its head the weights of its best evaluation.
-        performance: `exact` computes as fast as float32 allows on this machine, which is measured, and draws the masks
-            of dropout as fast as may be; `auto` in bfloat16 too where that is faster (and TF32 on CUDA), and compiles
-            long runs on a GPU; `off` as torch does by default. See [`choose`] and [`Compilation`].
+        performance: `exact` computes as fast as float32 allows on this processor, and draws the masks of dropout as
+            fast as may be; `auto` in bfloat16 too where the processor has it (and TF32 on CUDA), and compiles long runs
+            on a GPU; `off` as torch does by default. See [`choose`] and [`Compilation`].
         packing: Whether the encoder reads batches without their padding, which computes the same: `auto` where it can,
             `on` or else an error, `off`.
         max_tokens_per_batch: Tokens of a micro-batch, at most, in place of `per_device_train_batch_size`, which is then
