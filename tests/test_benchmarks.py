@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -227,20 +228,33 @@ def test_a_bare_loop_in_place_of_our_trainer_reads_packed_batches(tmp_path, back
     assert seen == [PACKED_ATTENTION, before]
 
 
-def test_a_bare_loop_takes_its_step_behind_each_of_the_trainers_and_both_are_timed_alone(monkeypatch):
-    now = iter([10.0, 12.0, 12.0, 20.0, 21.0, 21.0, 24.5, 25.0, 25.0])
-    taken = []
+def test_a_bare_loop_reads_every_other_batch_before_the_trainer_and_both_are_timed_alone(monkeypatch):
+    now, order = [0.0], []
+
+    def lasts(name, seconds):
+        order.append(name)
+        now[0] += seconds
 
     class Loop:
         def each(self, steps):
-            yield from map(taken.append, range(steps))
+            for number in range(steps):
+                yield lasts(f"bare {number}", 10.0 + number)
 
     monkeypatch.setattr(bare_loop, "in_place_of", lambda trainer, method: Loop())
-    turns = Turns(None, Method(clock=lambda: next(now)), 3)
-    for number in range(3):
+    turns = Turns(None, Method(clock=lambda: now[0]), 5)
+    for number in range(5):
+        lasts(f"trainer {number}", 100.0 + number)
         turns.on_step_end()
-        assert taken == list(range(number + 1))
-    assert turns.seconds == [(8.0, 1.0), (3.5, 0.5)]
+    names = "trainer 0, bare 0, bare 1, trainer 1, trainer 2, bare 2, bare 3, trainer 3, trainer 4, bare 4"
+    assert order == names.split(", ")
+    assert turns.seconds == {"trainer": [101, 102, 103, 104], "bare": [11, 12, 13, 14]}
+
+
+def test_the_median_of_first_and_of_second_readers_counts_equally(monkeypatch):
+    monkeypatch.setattr(bare_loop, "in_place_of", lambda trainer, method: MagicMock())
+    turns = Turns(None, Method(), 1)
+    turns.seconds = {"trainer": [1.0, 5.0, 2.0, 9.0, 9.0], "bare": [4.0, 1.0]}
+    assert turns.typical() == ((2.0 + 7.0) / 2, 2.5)
 
 
 def test_a_short_epoch_of_the_peer_is_grouped_by_length_as_a_long_one(tmp_path, backbone_folder):

@@ -2,7 +2,8 @@
 
 The encoder has as many tensors as the real one but is narrow, and batches are small: the overhead does not depend on
 either, and beside steps of a second it could not be seen. For the same reason the two take turns step by step: what
-else the machine does meets both.
+else the machine does meets both. They also take turns in who reads a batch first, for whom libraries choose or make
+kernels where it has a new number of tokens.
 """
 
 import copy
@@ -63,16 +64,16 @@ def overhead(workload: Workload) -> Table:
         narrow.conditions(texts, training=True) | {"width of the encoder": NARROW["hidden_size"], "steps": steps},
         scale=1000,
         notes=[
-            "Each step of a Trainer is followed by one of a bare loop, on another model of the same make, which reads "
+            "Each step of a Trainer has one of a bare loop beside it, on another model of the same make, which reads "
             "the same batches, computes as its Trainer does, packed or not, and has the same optimizer, schedule and "
-            "clipping. A sample is the difference of the two medians over all steps but the first. `ours` has the "
-            "default arguments."
+            "clipping. Every other batch is read by the loop first. A sample is the difference of the medians over all "
+            "steps but the first, of first and of second readers each, on average. `ours` has the default arguments."
         ],
     )
 
 
 class Turns(TrainerCallback):
-    """Lets a bare loop take a step behind each of a Trainer's, and times both.
+    """Lets a bare loop take a step beside each of a Trainer's, every other one before it, and times both.
 
     Args:
         trainer: Another Trainer, whose place the bare loop takes.
@@ -83,28 +84,43 @@ class Turns(TrainerCallback):
     def __init__(self, trainer: Any, method: Method, steps: int) -> None:
         self._loop = bare_loop.in_place_of(trainer, method).each(steps)
         self._clock = method.clock
-        self._left: float | None = None
-        self.seconds: list[tuple[float, float]] = []
+        self._steps = steps
+        self._taken, self._left = 0, 0.0
+        self.seconds: dict[str, list[float]] = {"trainer": [], "bare": []}
+        """Of all steps but the first; every other one read its batch first."""
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        """Take a step."""
+        """Take the step on the Trainer's batch, if it was not taken before, and the one on its next."""
         came = self._clock()
-        next(self._loop)
-        went = self._clock()
-        if self._left is not None:
-            self.seconds.append((came - self._left, went - came))
+        if self._taken:
+            self.seconds["trainer"].append(came - self._left)
+        if self._taken % 2 == 0:
+            for step in range(self._taken, min(self._taken + 2, self._steps)):
+                start = self._clock()
+                next(self._loop)
+                if step:
+                    self.seconds["bare"].append(self._clock() - start)
+        self._taken += 1
         self._left = self._clock()
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         """Put back what the bare loop computes with."""
         self._loop.close()
 
+    def typical(self) -> tuple[float, float]:
+        """Seconds of a Trainer's step and of one of the loop's: medians of second and of first readers, on average."""
+        return _over_orders(self.seconds["trainer"]), _over_orders(self.seconds["bare"])
+
+
+def _over_orders(seconds: list[float]) -> float:
+    return statistics.fmean(map(statistics.median, (seconds[::2], seconds[1::2])))
+
 
 def _added(made: tuple[Any, Turns]) -> Reading:
     trainer, turns = made
     trainer.add_callback(turns)
     trainer.train()
-    step, bare = map(statistics.median, zip(*turns.seconds, strict=True))
+    step, bare = turns.typical()
     return {"cost": step - bare, "step of the bare loop, ms": 1000 * bare}
 
 
