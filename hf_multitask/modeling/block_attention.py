@@ -24,9 +24,9 @@ class BlockAttention(torch.autograd.Function):
 
     $$ O = (F \odot P) V, \qquad P = \operatorname{softmax}(c\,Q K^\top + B), $$
 
-    and with $\partial P = F \odot (\partial O\, V^\top)$ and $S = P \odot (\partial P - (P \odot \partial P) 1)$
+    and with $\partial P = F \odot (\partial O\, V^\top)$ and $S = c\,P \odot (\partial P - (P \odot \partial P) 1)$
 
-    $$ \partial V = (F \odot P)^\top \partial O, \qquad \partial Q = c\,S K, \qquad \partial K = c\,S^\top Q. $$
+    $$ \partial V = (F \odot P)^\top \partial O, \qquad \partial Q = S K, \qquad \partial K = S^\top Q. $$
     """
 
     @staticmethod
@@ -36,7 +36,7 @@ class BlockAttention(torch.autograd.Function):
         key: Tensor,
         value: Tensor,
         sizes: Sequence[tuple[int, int]],
-        masks: Sequence[Tensor | None],
+        biases: Sequence[Tensor],
         factors: Sequence[Tensor] | None,
         scaling: float,
     ) -> Tensor:
@@ -48,7 +48,7 @@ class BlockAttention(torch.autograd.Function):
             key: See there.
             value: See there.
             sizes: Of each block, N and L.
-            masks: Of each block, broadcast to (N, L, L), which tokens are seen, at least one by each; `None` for all.
+            biases: Of each block, broadcast to (M, L, L), what is added to the scores: -inf where a token is not seen.
             factors: Of each block, (M, L, L), what dropout multiplies the weights by; `None` without dropout.
             scaling: Factor of the scores, c.
         """
@@ -57,8 +57,8 @@ class BlockAttention(torch.autograd.Function):
         with _computing():
             for block, ((texts, length), tokens) in enumerate(_split(sizes, query, key, value, seen)):
                 query_MLH, key_MLH, value_MLH = (_heads_first(part, texts, length) for part in tokens[:3])
-                query_MLH *= scaling
-                weights = _scores(query_MLH, key_MLH, masks[block]).softmax(dim=-1)
+                scores = torch.baddbmm(biases[block], query_MLH, key_MLH.transpose(1, 2), alpha=scaling)
+                weights = scores.softmax(dim=-1)
                 dropped, dropout = weights, []
                 if factors is not None:
                     dropped = weights * factors[block]
@@ -85,8 +85,9 @@ class BlockAttention(torch.autograd.Function):
                 if factors is not None:
                     of_weights *= factors
                 of_scores = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-                _put(tokens[1], (of_scores @ key_MLH).mul_(ctx.scaling), texts, length)
-                _put(tokens[2], of_scores.transpose(1, 2) @ query_MLH, texts, length)  # they are scaled
+                of_scores *= ctx.scaling
+                _put(tokens[1], of_scores @ key_MLH, texts, length)
+                _put(tokens[2], of_scores.transpose(1, 2) @ query_MLH, texts, length)
                 _put(tokens[3], dropped.transpose(1, 2) @ gradient_MLH, texts, length)
         return (*found, *[None] * 4)
 
@@ -115,14 +116,3 @@ def _put(place: Tensor, values_MLH: Tensor, texts: int, length: int) -> None:
     by_head = place.view(texts, length, *place.shape[1:]).transpose(1, 2)
     by_head.copy_(values_MLH.view(by_head.shape))
 
-
-def _scores(query_MLH: Tensor, key_MLH: Tensor, mask: Tensor | None) -> Tensor:
-    """The products, (M, L, L), and -inf where a token is not seen."""
-    keys = key_MLH.transpose(1, 2)
-    if mask is None:
-        return query_MLH @ keys
-    bias = query_MLH.new_zeros(mask.shape).masked_fill_(~mask, float("-inf"))
-    if mask.dim() == 3:
-        bias = bias.repeat_interleave(len(query_MLH) // len(mask), dim=0)
-    scores: Tensor = torch.baddbmm(bias, query_MLH, keys)
-    return scores

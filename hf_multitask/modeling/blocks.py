@@ -5,7 +5,7 @@ of a head.
 """
 
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,11 +31,27 @@ class Block(NamedTuple):
         texts: How many there are, N.
         length: Of the longest, in tokens.
         real: (N, 1, L), where real tokens stand; `None` where all are.
+        biases: Those that [`bias`] has made.
     """
 
     texts: int
     length: int
     real: Tensor | None
+    biases: dict[Any, Tensor]
+
+    def mask(self, is_causal: bool, window: int | None, device: torch.device) -> Tensor | None:
+        """Which tokens are seen, (L, L), (N, 1, L) or (N, L, L), at least one by each; `None` for all."""
+        return both(self.real, visible(self.length, is_causal, window, device))
+
+    def bias(self, is_causal: bool, window: int | None, heads: int, like: Tensor) -> Tensor:
+        """The same as what is added to scores, broadcast to (N A, L, L), and made once for all layers of a pass."""
+        key = is_causal, window, heads, like.dtype
+        if key not in self.biases:
+            mask = self.mask(is_causal, window, like.device)
+            seen = torch.ones((1, 1), dtype=torch.bool, device=like.device) if mask is None else mask
+            bias = like.new_zeros(seen.shape).masked_fill_(~seen, float("-inf"))
+            self.biases[key] = bias[None] if bias.dim() == 2 else bias.repeat_interleave(heads, dim=0)
+        return self.biases[key]
 
 
 Blocks = tuple[Block, ...]
@@ -59,7 +75,7 @@ def in_blocks(lengths_E: NDArray[np.int64], size: int, device: torch.device) -> 
         real = None
         if sorted_E[first] < length:
             real = torch.from_numpy(places_L < lengths_E[rows, None])[:, None].to(device)
-        blocks.append(Block(texts, length, real))
+        blocks.append(Block(texts, length, real, {}))
         places.append((rows[:, None] * size + places_L).ravel())
         first += texts
     return np.concatenate(places), tuple(blocks)
@@ -95,15 +111,17 @@ def attend_blocks(
     seen, first = [], 0
     short = [] if torch.compiler.is_compiling() else [block for block in blocks if block.length <= PLAIN_LENGTH]
     if short:
-        sizes = [(texts, length) for texts, length, _ in short]
+        sizes = [(block.texts, block.length) for block in short]
         first = sum(map(prod, sizes))
-        masks = [both(real, visible(length, is_causal, window, query.device)) for _, length, real in short]
-        factors = _drop_factors(sizes, query, dropout) if dropout else None
-        seen.append(BlockAttention.apply(*(t[:first] for t in tokens), sizes, masks, factors, scaling))
-    for texts, length, real in blocks[len(short) :]:
-        last = first + texts * length
-        query_NALH, key_NALH, value_NALH = (t[first:last].unflatten(0, (texts, length)).transpose(1, 2) for t in tokens)
-        mask = both(real, visible(length, is_causal, window, query.device))
+        like = torch.empty((), dtype=torch.promote_types(query.dtype, torch.float32), device=query.device)
+        biases = [block.bias(is_causal, window, len(query), like) for block in short]
+        factors = _drop_factors(sizes, len(query), like.dtype, dropout) if dropout else None
+        seen.append(BlockAttention.apply(*(t[:first] for t in tokens), sizes, biases, factors, scaling))
+    for block in blocks[len(short) :]:
+        size = block.texts, block.length
+        last = first + prod(size)
+        query_NALH, key_NALH, value_NALH = (t[first:last].unflatten(0, size).transpose(1, 2) for t in tokens)
+        mask = block.mask(is_causal, window, query.device)
         seen_NALH = F.scaled_dot_product_attention(
             query_NALH,
             key_NALH,
@@ -117,11 +135,10 @@ def attend_blocks(
     return seen[0] if len(seen) == 1 else torch.cat(seen)
 
 
-def _drop_factors(sizes: list[tuple[int, int]], query: Tensor, dropout: float) -> list[Tensor]:
+def _drop_factors(sizes: list[tuple[int, int]], heads: int, dtype: torch.dtype, dropout: float) -> list[Tensor]:
     """Of each block of texts, what its weights are multiplied by."""
-    heads, dtype = len(query), torch.promote_types(query.dtype, torch.float32)
     shapes = [(texts * heads, length, length) for texts, length in sizes]
-    if is_quick_on(query.device) and sum(map(prod, shapes)) >= FEWEST:
+    if is_quick_on(torch.device("cpu")) and sum(map(prod, shapes)) >= FEWEST:
         return list(drop_factors(shapes, dropout, dtype))
     return [F.dropout(torch.ones(shape, dtype=dtype), dropout) for shape in shapes]
 
