@@ -88,7 +88,9 @@ def test_what_is_in_bfloat16_is_computed_in_float32_and_returned_as_it_came():
     given = tokens(torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         found = BlockAttention.apply(*given, SIZES, biases(torch.float32), None, SCALING)
-    exact = BlockAttention.apply(*[values.detach().float() for values in given], SIZES, biases(torch.float32), None, SCALING)
+    exact = BlockAttention.apply(
+        *[values.detach().float() for values in given], SIZES, biases(torch.float32), None, SCALING
+    )
     assert torch.equal(found, exact.bfloat16())
     assert [values.dtype for values in torch.autograd.grad(found.sum(), given)] == [torch.bfloat16] * 3
 

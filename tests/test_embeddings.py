@@ -54,6 +54,22 @@ def test_embeddings_are_the_models_sentence_embeddings_in_the_order_of_the_texts
     np.testing.assert_allclose(found, torch.stack(expected), atol=1e-6)
 
 
+def test_texts_are_read_together_by_their_number_of_tokens_the_longest_first(model, monkeypatch):
+    texts = ["no , no , no", "unbelievableness" * 3, "a b c d e f g", "extraordinarily good"]
+    counts = {text: len(ids) for text, ids in zip(texts, model.tokenizer(texts)["input_ids"], strict=True)}
+    assert sorted(texts, key=len) != sorted(texts, key=counts.get)
+    read, forward = [], type(model).forward
+
+    def watched(self, input_ids, attention_mask, **kwargs):
+        read.append(attention_mask.sum(1).tolist())
+        return forward(self, input_ids, attention_mask, **kwargs)
+
+    monkeypatch.setattr(type(model), "forward", watched)
+    model.encode(texts, batch_size=2)
+    expected = sorted(counts.values(), reverse=True)
+    assert read == [expected[:2], expected[2:]]
+
+
 def test_a_single_text_has_a_single_vector_and_no_text_none(model):
     assert model.encode("good").shape == (16,)
     assert model.encode([]).shape == (0, 16)

@@ -1,4 +1,4 @@
-"""Batches of texts of similar length, answered in the order in which the texts came."""
+"""Batches of items of similar length, answered in the order in which the items came."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,43 +6,61 @@ from typing import TypeVar
 
 from .texts import Text
 
+Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 WINDOW = 64
-"""Batches among which texts are sorted: enough for little padding, few enough to stream."""
+"""Batches among which items are sorted: enough for little padding, few enough to stream."""
 
 
-def in_batches(
-    texts: Iterable[Text], answer: Callable[[list[Text]], Sequence[Answer]], batch_size: int
-) -> Iterator[Answer]:
-    """The answers to `texts`, in their order, as a stream: no more than `WINDOW` batches are read ahead.
+def in_windows(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
+    """The items in lists of as many as are sorted at a time.
 
     Args:
-        texts: Texts and pairs, any number.
-        answer: From a batch, which has either texts or pairs, to as many answers.
-        batch_size: Texts of a batch.
+        items: Any number.
+        batch_size: Items of a batch.
 
     Raises:
         ValueError: `batch_size` is not positive.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}. Use 32.")
-    stream = iter(texts)
+    stream = iter(items)
     while window := list(itertools.islice(stream, batch_size * WINDOW)):
+        yield window
+
+
+def in_batches(
+    windows: Iterable[Sequence[Item]],
+    answer: Callable[[list[Item]], Sequence[Answer]],
+    batch_size: int,
+    size: Callable[[Item], tuple[int, int]],
+) -> Iterator[Answer]:
+    """The answers to the items of each window, in their order, as a stream: one window is read ahead.
+
+    Args:
+        windows: Items, of [`in_windows`].
+        answer: From a batch, which has items of one kind, to as many answers.
+        batch_size: Items of a batch.
+        size: Of an item, its kind and how long it is.
+    """
+    for window in windows:
         answers: dict[int, Answer] = {}
-        for places in _alike(window, batch_size):
+        for places in _alike([size(item) for item in window], batch_size):
             answers |= zip(places, answer([window[place] for place in places]), strict=True)
         for place in range(len(window)):
             yield answers.pop(place)
 
 
-def _alike(texts: Sequence[Text], size: int) -> Iterator[list[int]]:
-    """Places of texts, or of pairs, of similar length in characters, the longest first: memory runs out early or never.
+def characters(text: Text) -> tuple[int, int]:
+    """Of a text or a pair, how many texts it is, and how long, for [`in_batches`]; tokens are made batch by batch."""
+    return len(text), sum(map(len, text))
 
-    Not in tokens, which are made batch by batch.
-    """
-    by_length = sorted(range(len(texts)), key=lambda place: -sum(map(len, texts[place])))
-    for count in (1, 2):
-        alike = [place for place in by_length if len(texts[place]) == count]
-        for start in range(0, len(alike), size):
-            yield alike[start : start + size]
+
+def _alike(sizes: Sequence[tuple[int, int]], count: int) -> Iterator[list[int]]:
+    """Places of items of one kind and of similar length, the longest first: memory runs out early or never."""
+    by_length = sorted(range(len(sizes)), key=lambda place: -sizes[place][1])
+    for kind in sorted({kind for kind, _ in sizes}):
+        alike = [place for place in by_length if sizes[place][0] == kind]
+        for start in range(0, len(alike), count):
+            yield alike[start : start + count]

@@ -115,4 +115,3 @@ def _put(place: Tensor, values_MLH: Tensor, texts: int, length: int) -> None:
     """Write (M, L, H) to its place, (N L, A, H)."""
     by_head = place.view(texts, length, *place.shape[1:]).transpose(1, 2)
     by_head.copy_(values_MLH.view(by_head.shape))
-

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers.utils import logging
 
-from .batching import in_batches
+from .batching import in_batches, in_windows
 from .decoding import unit_vectors
 from .notices import Notices
-from .reading import Reading, cut_places, tokenize
-from .texts import Text, check_no_table
+from .reading import Reading, Row, pad, token_rows
+from .texts import check_no_table
 
 
 def prompt_of(config: Any, prompt_name: str | None) -> str:
@@ -68,14 +68,18 @@ def encode(
         raise ValueError(f"A text to embed must be a string, found {wrong[0]!r}. Pass a string or a list of strings.")
     notices = Notices()
 
-    def embed_texts(batch: list[Text]) -> list[NDArray[np.float32]]:
-        column = [prompt + text for (text,) in batch]
-        encoded = tokenize(tokenizer, [column], tensors)
-        notices.add(Reading(batch, cut=len(cut_places(tokenizer, [column], encoded))))
-        return list(embed(encoded))
+    def tokens_of(window: list[str]) -> list[Row]:
+        rows, cut = token_rows(tokenizer, [prompt + text for text in window])
+        notices.add(Reading([(text,) for text in window], cut=cut))
+        return rows
+
+    def embed_rows(batch: list[Row]) -> list[NDArray[np.float32]]:
+        return list(embed(pad(tokenizer, batch, tensors)))
 
     try:
-        found: Iterator[Any] = in_batches(((text,) for text in texts), embed_texts, batch_size)
+        # Tokens of a window are made at once: that is faster, and by their number batches have less padding.
+        windows = map(tokens_of, in_windows(texts, batch_size))
+        found: Iterator[Any] = in_batches(windows, embed_rows, batch_size, lambda row: (1, len(row["input_ids"])))
         bar = logging.tqdm(found, total=len(texts), desc="Embedding", unit="text", disable=not show_progress_bar)
         rows = list(bar)
     finally:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformers.utils.hub import cached_file
 
 from .answers import answer_texts, check_top_k
-from .batching import in_batches
+from .batching import characters, in_batches, in_windows
 from .decoding import cosines
 from .embedding import encode, prompt_of
 from .notices import Notices
@@ -158,7 +158,7 @@ class OnnxMultiTask:
             return answer_texts(tasks, self._logits(reading, tasks), reading.texts, reading.words, top_k)
 
         try:
-            yield from in_batches(map(as_text, inputs), answer, batch_size)
+            yield from in_batches(in_windows(map(as_text, inputs), batch_size), answer, batch_size, characters)
         finally:
             notices.tell(self.tokenizer.model_max_length)
 

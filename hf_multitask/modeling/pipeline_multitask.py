@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from .answers import answer_texts, check_top_k
-from .batching import in_batches
+from .batching import characters, in_batches, in_windows
 from .inference import serving
 from .notices import Notices
 from .performance import check_performance
@@ -136,6 +136,6 @@ class MultiTaskPipeline(Pipeline):
             return self.postprocess(outputs, **params)
 
         try:
-            yield from in_batches(map(as_text, inputs), answer, batch_size)
+            yield from in_batches(in_windows(map(as_text, inputs), batch_size), answer, batch_size, characters)
         finally:
             notices.tell(self.tokenizer.model_max_length)

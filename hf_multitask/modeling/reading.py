@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from .task import Task
 from .texts import Text
 from .words import Word, find_words
+
+Row: TypeAlias = Mapping[str, list[int]]
+"""What a model reads of one text, by the names of its inputs."""
 
 UNLIMITED = 1_000_000
 """From this `model_max_length` on a tokenizer means that it does not know one."""
@@ -79,21 +82,38 @@ def tokenize(tokenizer: Any, columns: Sequence[list[str]], tensors: str) -> Any:
 
     A batch without any token, of empty texts and a tokenizer without special ones, is one of padding.
     """
-    limit = tokenizer.model_max_length
-    options: dict[str, Any] = {"truncation": True, "max_length": limit} if limit < UNLIMITED else {}
-    options |= {"padding_side": "right", "return_tensors": tensors}
+    options = _truncation(tokenizer) | {"padding_side": "right", "return_tensors": tensors}
     encoded = tokenizer(*columns, padding=True, **options)
     if not encoded["input_ids"].shape[1]:
         encoded = tokenizer(*columns, **options | {"padding": "max_length", "max_length": 1, "truncation": True})
     return encoded
 
 
+def token_rows(tokenizer: Any, texts: list[str]) -> tuple[list[Row], int]:
+    """Of each text what a model reads of it, not padded, and how many texts are longer than that."""
+    encoded = tokenizer(texts, **_truncation(tokenizer))
+    names = list(encoded)
+    rows: list[Row] = [dict(zip(names, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
+    return rows, len(cut_places(tokenizer, [texts], encoded))
+
+
+def pad(tokenizer: Any, rows: Sequence[Row], tensors: str) -> Any:
+    """Padded tensors (B, L) of some of [`token_rows`]; without any token, padding."""
+    size = {} if any(row["input_ids"] for row in rows) else {"padding": "max_length", "max_length": 1}
+    return tokenizer.pad(list(rows), padding_side="right", return_tensors=tensors, **size)
+
+
 def cut_places(tokenizer: Any, columns: Sequence[list[str]], encoded: Any) -> set[int]:
     """Places of the texts that have more tokens than were read."""
     limit = tokenizer.model_max_length
-    if encoded["input_ids"].shape[1] < limit:
+    if max(map(len, encoded["input_ids"]), default=0) < limit:
         return set()
     if encoded.encodings is not None:  # of a fast tokenizer, which keeps what it cut off
         return {place for place, encoding in enumerate(encoded.encodings) if encoding.overflowing}
     whole = tokenizer(*columns, verbose=False)["input_ids"]
     return {place for place, ids in enumerate(whole) if len(ids) > limit}
+
+
+def _truncation(tokenizer: Any) -> dict[str, Any]:
+    limit = tokenizer.model_max_length
+    return {"truncation": True, "max_length": limit} if limit < UNLIMITED else {}
