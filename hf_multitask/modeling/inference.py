@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from .attention import prefer_packed
-from .performance import choose, computing
+from .ordered_weights import ordered_weights
+from .performance import Choices, choose, computing
 
 _USERS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 """How many threads use a model that was in training, and is to be so again when the last one is done."""
@@ -57,5 +58,18 @@ def serving(model: Any, performance: str = "exact") -> Iterator[None]:
     choices = choose(performance, device_type)
     if performance != "off":
         prefer_packed(model)
-    with evaluating(model, keeps_casts=choices.bf16), computing(choices, device_type, autocast=True):
+    with (
+        evaluating(model, keeps_casts=choices.bf16),
+        computing(choices, device_type, autocast=True),
+        ordered_weights(model, _product_type(model, choices)),
+    ):
         yield
+
+
+def _product_type(model: Any, choices: Choices) -> torch.dtype | None:
+    """Of products by oneDNN, where it multiplies by the model's weights; `None` elsewhere."""
+    if model.device.type != "cpu" or model.dtype != torch.float32:
+        return None
+    if choices.bf16:
+        return torch.bfloat16
+    return torch.float32 if choices.onednn else None

@@ -1,7 +1,7 @@
 """Training throughput, in real tokens a second and pass through an encoder, of full steps with their data.
 
-An epoch has twenty batches, so that five rounds of all variants take half an hour on two cores. The first step makes the
-optimizer's state: of ten steps it would be a twentieth of the time.
+An epoch has twenty batches, so that five rounds of all variants take half an hour on two cores. The first step makes
+the optimizer's state: of ten steps it would be a twentieth of the time.
 """
 
 import time

@@ -1,0 +1,112 @@
+"""Weights of linear layers in the order in which oneDNN multiplies by them, kept while a list of texts is answered.
+
+A product by a weight as it lies copies it into that order first, each time. What torch's compiler does to weights that
+do not change, by the same two operators, needs no compiler here.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import Lock
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+FEWEST_TOKENS = 64
+"""Below that, a product takes no less time."""
+
+ENOUGH_TOKENS = 1024
+"""From that on, a single product by an ordered weight saves the time of ordering it."""
+
+_USERS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+"""How many threads are inside, of a model."""
+_COUNTING = Lock()
+
+
+class OrderedWeights:
+    """Those of the layers that are used twice, or for many tokens: for one short batch it would not pay.
+
+    Args:
+        dtype: Of the products, float32 or bfloat16.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._ordered: dict[nn.Linear, tuple[Tensor, Tensor | None] | None] = {}
+
+    def linear(self, layer: nn.Linear, values: Tensor) -> Tensor | None:
+        """What the layer makes of the values; `None` where it is to do that by itself."""
+        tokens = values.numel() // layer.in_features
+        if tokens < FEWEST_TOKENS or not self._are_for(values):
+            return None
+        found = self._ordered.get(layer)
+        if found is None:
+            if layer not in self._ordered and tokens < ENOUGH_TOKENS:
+                self._ordered[layer] = None
+                return None
+            weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.to(self._dtype), tokens)
+            found = weight, None if layer.bias is None else layer.bias.to(self._dtype)
+            self._ordered[layer] = found
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(values.to(self._dtype), *found, "none", [], "")
+        return result
+
+    def _are_for(self, values: Tensor) -> bool:
+        """Whether torch would multiply these values in the same type: some layers are kept out of autocast."""
+        if self._dtype == torch.bfloat16:
+            return torch.is_autocast_enabled("cpu")
+        return values.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+_weights: ContextVar[OrderedWeights | None] = ContextVar("_weights", default=None)
+
+
+class OrderedLinear(nn.Linear):
+    """As `torch.nn.Linear`, by a weight that is kept in order within [`ordered_weights`] of this thread."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
+        """The values times the weight, plus the bias."""
+        weights = _weights.get()
+        found = None if weights is None or torch.is_grad_enabled() else weights.linear(self, input)
+        return super().forward(input) if found is None else found
+
+
+@contextmanager
+def ordered_weights(model: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
+    """Let a model multiply by weights in oneDNN's order; they must not change meanwhile. Once inside another, nothing.
+
+    Args:
+        model: Has layers of exactly `torch.nn.Linear`; others are left as they are.
+        dtype: Of the products, float32 or bfloat16; `None` for not doing it at all.
+    """
+    if dtype is None or _weights.get() is not None or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        yield
+        return
+    _enter(model)
+    before = _weights.set(OrderedWeights(dtype))
+    try:
+        yield
+    finally:
+        _weights.reset(before)
+        _leave(model)
+
+
+def _enter(model: nn.Module) -> None:
+    with _COUNTING:
+        if not _USERS.setdefault(model, 0):
+            _turn(model, nn.Linear, OrderedLinear)
+        _USERS[model] += 1
+
+
+def _leave(model: nn.Module) -> None:
+    with _COUNTING:
+        _USERS[model] -= 1
+        if not _USERS[model]:
+            del _USERS[model]
+            _turn(model, OrderedLinear, nn.Linear)
+
+
+def _turn(model: nn.Module, old: type[nn.Module], new: type[nn.Module]) -> None:
+    for layer in model.modules():
+        if type(layer) is old:
+            layer.__class__ = new
