@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from hf_multitask import MultiTaskConfig, MultiTaskModel
 from hf_multitask.modeling.inference import evaluating
+from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 from hf_multitask.modeling.sentence_transformers_layout import Layout, read_layout
 
 TASKS = [{"name": "topic", "labels": ["a", "b"]}]
@@ -68,6 +69,29 @@ def test_texts_are_read_together_by_their_number_of_tokens_the_longest_first(mod
     model.encode(texts, batch_size=2)
     expected = sorted(counts.values(), reverse=True)
     assert read == [expected[:2], expected[2:]]
+
+
+def test_a_tokenizer_that_several_threads_use_is_never_told_to_pad(model):
+    model.encode(TEXTS)
+    MultiTaskPipeline(model)(TEXTS)
+    assert model.tokenizer.backend_tokenizer.padding is None
+
+
+def test_long_texts_are_made_tokens_in_pieces_and_cut_ones_counted_in_all(model, monkeypatch, caplog):
+    read, call = [], type(model.tokenizer).__call__
+
+    def watched(self, texts, **kwargs):
+        read.append(len(texts))
+        return call(self, texts, **kwargs)
+
+    texts = ["good " * 100, "bad", "no " * 90, "film", "a", "b"]
+    whole = model.encode(texts)
+    monkeypatch.setattr("hf_multitask.modeling.reading.PIECE", 300)
+    monkeypatch.setattr(type(model.tokenizer), "__call__", watched)
+    caplog.clear()
+    np.testing.assert_array_equal(model.encode(texts), whole)
+    assert read == [1, 5]
+    assert "2 of 6 texts are longer than the 64 tokens" in caplog.text
 
 
 def test_a_single_text_has_a_single_vector_and_no_text_none(model):

@@ -127,6 +127,23 @@ def test_the_last_thread_that_leaves_turns_the_layers_back():
     assert type(model[0]) is nn.Linear
 
 
+def test_a_layer_that_another_thread_turns_back_meanwhile_finishes_its_product():
+    (layer,) = layers()
+    with torch.no_grad():
+        assert torch.equal(OrderedLinear.forward(layer, FEW), layer(FEW))
+
+
+class Quantized(nn.Parameter):
+    """A weight that multiplies by itself, as those of torchao."""
+
+
+def test_layers_with_weights_of_another_kind_are_left_alone():
+    model = layers()
+    model[0].weight.__class__ = Quantized
+    with ordered_weights.ordered_weights(model, torch.float32):
+        assert type(model[0]) is nn.Linear
+
+
 @pytest.mark.parametrize(
     ("choices", "expected"),
     [(Choices(onednn=True), torch.float32), (Choices(onednn=True, bf16=True), torch.bfloat16), (Choices(), None)],

@@ -31,7 +31,7 @@ class Block(NamedTuple):
         texts: How many there are, N.
         length: Of the longest, in tokens.
         real: (N, 1, L), where real tokens stand; `None` where all are.
-        biases: Those that [`bias`] has made.
+        biases: Those that [`bias`] has made, by causality, window, heads and type.
     """
 
     texts: int

@@ -87,7 +87,7 @@ class QuickDropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
         """The values, some of them dropped where the module is in training."""
         is_quick = self.training and is_quick_on(input.device) and input.numel() >= FEWEST
-        return dropout(input, self.p) if is_quick else super().forward(input)
+        return dropout(input, self.p) if is_quick else nn.Dropout.forward(self, input)
 
 
 def is_quick_on(device: torch.device) -> bool:

@@ -18,7 +18,7 @@ from .timing import GAIN, timed
 logger = logging.getLogger(__name__)
 
 PERFORMANCE = ("exact", "auto", "off")
-"""What may be chosen: what is as accurate as float32; also what rounds, where it is faster; nothing."""
+"""What may be chosen: what is as accurate as float32; also what rounds, where the device has it; nothing."""
 
 _PROBING = Lock()
 
@@ -136,18 +136,18 @@ def _choose_cpu(performance: str, found: Processor, measured: Measured, memory_g
     reasons.append(f"freed memory is {kept}: it is filled {memory_gain:.1f}x as fast as new memory")
     bf16 = performance == "auto" and found.bf16
     if performance == "auto":
-        reasons.append(
-            f"{'bfloat16' if bf16 else 'float32'}: products in bfloat16 are {measured.bf16_gain:.2f}x as fast as in "
-            "float32"
-        )
+        why = "bfloat16, which the processor has" if bf16 else "float32, as torch tells of no bfloat16 here"
+        reasons.append(f"{why}: products in bfloat16 are {measured.bf16_gain:.2f}x as fast as in float32")
     return Choices(onednn, bf16, memory=memory, reasons=tuple(reasons))
 
 
 @lru_cache
 def _with_dropout(performance: str, choices: Choices, threads: int) -> Choices:
-    reason = f"masks of dropout by 16 bits a value: {dropout_gain(threads):.2f}x as fast as torch's"
+    is_quick = processor().serial_dropout
+    how = "16 bits a value" if is_quick else "torch"
+    reason = f"masks of dropout by {how}: 16 bits a value are {dropout_gain(threads):.2f}x as fast as torch's"
     logger.info("performance: %s, %s", performance, reason)
-    return choices._replace(dropout=True, reasons=(*choices.reasons, reason))
+    return choices._replace(dropout=is_quick, reasons=(*choices.reasons, reason))
 
 
 def _choose_cuda() -> Choices:

@@ -18,25 +18,34 @@ class Processor(NamedTuple):
         idle_units: Whether it has AVX-512 units that MKL, of which torch's float32 products are, leaves idle, and
             oneDNN does not.
         bf16: Whether it multiplies bfloat16 by itself.
+        serial_dropout: Whether torch draws the masks of dropout one number after the other, see
+            [`hf_multitask.modeling.dropout`].
     """
 
     idle_units: bool = False
     bf16: bool = False
+    serial_dropout: bool = True
 
 
 @lru_cache
 def processor() -> Processor:
-    """What torch tells of it, and nothing where torch does not: `torch.cpu.get_capabilities` came late."""
+    """What torch tells of it, and the defaults where it does not: `torch.cpu.get_capabilities` came late."""
     tell = getattr(torch.cpu, "get_capabilities", None)
-    return from_capabilities(tell() if tell else {})
+    return from_capabilities(tell() if tell else {}, torch.backends.mkl.is_available())
 
 
-def from_capabilities(found: Mapping[str, Any]) -> Processor:
+def from_capabilities(found: Mapping[str, Any], has_mkl: bool) -> Processor:
     """What matters of `torch.cpu.get_capabilities`.
 
     Args:
         found: Its answer.
+        has_mkl: Whether torch was built with MKL, which is Intel's.
     """
     has_avx512 = all(found.get(f"avx512_{part}", False) for part in ("f", "bw", "vl", "dq"))  # as oneDNN asks
-    is_intel = "intel" in str(found.get("cpu_name", "")).lower()
-    return Processor(has_avx512 and not is_intel, any(found.get(f"{unit}bf16") for unit in ("avx512_", "amx_", "")))
+    name = str(found.get("cpu_name", "")).lower()
+    is_intel = "intel" in name
+    return Processor(
+        idle_units=has_avx512 and has_mkl and bool(name) and not is_intel,
+        bf16=any(found.get(f"{unit}bf16", False) for unit in ("avx512_", "amx_", "")),
+        serial_dropout=not (is_intel and has_mkl),
+    )

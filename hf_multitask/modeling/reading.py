@@ -1,6 +1,6 @@
 """From texts to what a model reads of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -10,6 +10,9 @@ from .words import Word, find_words
 
 Row: TypeAlias = Mapping[str, list[int]]
 """What a model reads of one text, by the names of its inputs."""
+
+PIECE = 2**20
+"""Characters of the texts whose tokens are made at once."""
 
 UNLIMITED = 1_000_000
 """From this `model_max_length` on a tokenizer means that it does not know one."""
@@ -57,16 +60,16 @@ def read(tokenizer: Any, texts: Sequence[Text], tasks: Sequence[Task], tensors: 
     found = Reading(texts)
     cut: set[int] = set()
     if any(task.has_head for task in tasks):
-        encoded = tokenize(tokenizer, columns, tensors)
-        found.joint = dict(encoded)
+        encoded = _encoded(tokenizer, columns)
+        found.joint = dict(pad(tokenizer, _rows(encoded), tensors))
         cut |= cut_places(tokenizer, columns, encoded)
         if labels_words:
             pairs = zip(columns[0], encoded.encodings, strict=True)
             found.words = [find_words(text, encoding) for text, encoding in pairs]
     if len(columns) == 2 and any(not task.has_head for task in tasks):
         for column in columns:
-            encoded = tokenize(tokenizer, [column], tensors)
-            found.apart.append(dict(encoded))
+            encoded = _encoded(tokenizer, [column])
+            found.apart.append(dict(pad(tokenizer, _rows(encoded), tensors)))
             cut |= cut_places(tokenizer, [column], encoded)
     if found.joint is None and not found.apart:
         raise ValueError(
@@ -78,27 +81,25 @@ def read(tokenizer: Any, texts: Sequence[Text], tasks: Sequence[Task], tensors: 
 
 
 def tokenize(tokenizer: Any, columns: Sequence[list[str]], tensors: str) -> Any:
-    """Padded tensors (B, L) of texts, or of pairs, each cut to the tokenizer's `model_max_length`.
-
-    A batch without any token, of empty texts and a tokenizer without special ones, is one of padding.
-    """
-    options = _truncation(tokenizer) | {"padding_side": "right", "return_tensors": tensors}
-    encoded = tokenizer(*columns, padding=True, **options)
-    if not encoded["input_ids"].shape[1]:
-        encoded = tokenizer(*columns, **options | {"padding": "max_length", "max_length": 1, "truncation": True})
-    return encoded
+    """Padded tensors (B, L) of texts, or of pairs, each cut to the tokenizer's `model_max_length`."""
+    return pad(tokenizer, _rows(_encoded(tokenizer, columns)), tensors)
 
 
 def token_rows(tokenizer: Any, texts: list[str]) -> tuple[list[Row], int]:
     """Of each text what a model reads of it, not padded, and how many texts are longer than that."""
-    encoded = tokenizer(texts, **_truncation(tokenizer))
-    names = list(encoded)
-    rows: list[Row] = [dict(zip(names, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
-    return rows, len(cut_places(tokenizer, [texts], encoded))
+    rows, cut = [], 0
+    for piece in _pieces(texts):
+        encoded = _encoded(tokenizer, [piece])
+        rows += _rows(encoded)
+        cut += len(cut_places(tokenizer, [piece], encoded))
+    return rows, cut
 
 
 def pad(tokenizer: Any, rows: Sequence[Row], tensors: str) -> Any:
-    """Padded tensors (B, L) of some of [`token_rows`]; without any token, padding."""
+    """Padded tensors (B, L) of rows of tokens, as of [`token_rows`].
+
+    A batch without any token, of empty texts and a tokenizer without special ones, is one of padding.
+    """
     size = {} if any(row["input_ids"] for row in rows) else {"padding": "max_length", "max_length": 1}
     return tokenizer.pad(list(rows), padding_side="right", return_tensors=tensors, **size)
 
@@ -114,6 +115,23 @@ def cut_places(tokenizer: Any, columns: Sequence[list[str]], encoded: Any) -> se
     return {place for place, ids in enumerate(whole) if len(ids) > limit}
 
 
-def _truncation(tokenizer: Any) -> dict[str, Any]:
+def _encoded(tokenizer: Any, columns: Sequence[list[str]]) -> Any:
+    """The tokens of texts, or of pairs, cut and never padded: a fast tokenizer that is told to pad does so for all."""
     limit = tokenizer.model_max_length
-    return {"truncation": True, "max_length": limit} if limit < UNLIMITED else {}
+    return tokenizer(*columns, **({"truncation": True, "max_length": limit} if limit < UNLIMITED else {}))
+
+
+def _rows(encoded: Any) -> list[Row]:
+    return [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
+
+
+def _pieces(texts: list[str]) -> Iterator[list[str]]:
+    """The texts in lists of at most `PIECE` characters, or of one text: tokens of many long ones take much memory."""
+    first, total = 0, 0
+    for place, text in enumerate(texts):
+        total += len(text)
+        if total > PIECE and place > first:
+            yield texts[first:place]
+            first, total = place, len(text)
+    if texts:
+        yield texts[first:]

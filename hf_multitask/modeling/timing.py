@@ -7,7 +7,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 GAIN = 1.1
-"""How many times faster a way must be to be chosen: below that it is noise."""
+"""How many times faster a way must be to be chosen: below that it is noise. Of ways with equal results only."""
 
 REPEATS = 10
 """How often each way is timed at most; the least counts."""

@@ -45,8 +45,7 @@ def check_computing(model: Any, args: MultiTaskTrainingArguments) -> None:
     """
     if args.bf16 and args.device.type == "cpu" and (gain := probe(torch.get_num_threads()).bf16_gain) < 1:
         logger.warning(
-            "bf16 should be left out on this CPU, which multiplies in bfloat16 %.2f times as fast as in float32. Pass "
-            "performance='auto', which takes it where it pays",
+            "bf16 should be left out on this CPU, which multiplies in bfloat16 %.2f times as fast as in float32",
             gain,
         )
     reason = why_padded(model, args)

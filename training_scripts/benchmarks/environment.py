@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from hf_multitask.modeling.processor import processor
+
 from .variant import Skip
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "sentence-transformers", "onnxruntime", "openvino")
@@ -41,7 +43,7 @@ def native_bf16(device: str) -> bool:
     """Whether the device multiplies in bfloat16 by itself; elsewhere it is emulated, and far slower than float32."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool({"avx512_bf16", "amx_bf16"} & set(_cpu_info().get("flags", "").split()))
+    return processor().bf16
 
 
 def need_bf16(device: str) -> None:
