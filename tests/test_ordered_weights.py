@@ -1,4 +1,4 @@
-"""Weights in oneDNN's order: the same products, for many tokens only, and layers as they were behind it."""
+"""Weights in oneDNN's order: the same products, where it pays, and layers as they were behind it."""
 
 import threading
 from contextlib import nullcontext
@@ -9,9 +9,8 @@ import torch
 from architectures import tiny_model
 from torch import nn
 
-from hf_multitask.modeling import inference, ordered_weights
-from hf_multitask.modeling.matmul import onednn_matmul
-from hf_multitask.modeling.ordered_weights import ENOUGH_TOKENS, FEWEST_TOKENS, OrderedLinear
+from hf_multitask.modeling import inference
+from hf_multitask.modeling.ordered_weights import ENOUGH_TOKENS, FEWEST_TOKENS, OrderedLinear, ordered_weights
 from hf_multitask.modeling.performance import Choices
 
 MANY = torch.randn(ENOUGH_TOKENS, 48, generator=torch.Generator().manual_seed(0))
@@ -33,55 +32,50 @@ def ordered(monkeypatch):
     return found
 
 
+def in_bfloat16():
+    return torch.autocast("cpu", torch.bfloat16)
+
+
 @pytest.mark.parametrize("bias", [True, False], ids=["with a bias", "without"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_products_are_those_of_onednn_by_the_weight_as_it_lies(dtype, bias, ordered):
+def test_products_are_those_of_autocast_by_the_weight_as_it_lies(bias, ordered):
     model = layers(bias)
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
-    with torch.no_grad(), onednn_matmul(), autocast:
+    with torch.no_grad(), in_bfloat16():
         expected = model(MANY)
-        with ordered_weights.ordered_weights(model, dtype):
+        with ordered_weights(model):
             found = model(MANY[None])[0]
     assert ordered == [(32, 48)]
-    assert found.dtype == expected.dtype == dtype
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-2)
+    assert found.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-2)
 
 
 def test_a_weight_is_put_into_order_once_for_many_tokens_or_when_it_is_used_again(ordered):
     model = layers()
     counts = []
-    with torch.inference_mode():
+    with torch.inference_mode(), in_bfloat16():
         for batches in ([FEW[:-1]] * 3, [FEW], [FEW] * 3, [MANY], [MANY, FEW]):
-            with ordered_weights.ordered_weights(model, torch.float32):
+            with ordered_weights(model):
                 for batch in batches:
-                    torch.testing.assert_close(model(batch), nn.functional.linear(batch, *model[0].parameters()))
+                    expected = nn.functional.linear(batch, *model[0].parameters())
+                    torch.testing.assert_close(model(batch), expected, rtol=0, atol=1e-2)
             counts.append(len(ordered))
             ordered.clear()
     assert counts == [0, 0, 1, 1, 1]
 
 
-@pytest.mark.parametrize(
-    ("dtype", "around"),
-    [
-        (torch.bfloat16, nullcontext()),
-        (torch.float32, torch.autocast("cpu", torch.bfloat16)),
-        (torch.float32, torch.enable_grad()),
-    ],
-    ids=["bfloat16 out of autocast", "float32 within it", "gradients"],
-)
-def test_where_torch_would_compute_otherwise_it_does(dtype, around, ordered):
+@pytest.mark.parametrize("around", [torch.autocast("cpu", enabled=False), torch.enable_grad()], ids=["float32", "grad"])
+def test_where_torch_would_compute_otherwise_it_does(around, ordered):
     model = layers()
-    with torch.no_grad(), ordered_weights.ordered_weights(model, dtype), around:
-        found = model(MANY)
-        assert torch.equal(found, nn.functional.linear(MANY, *model[0].parameters()))
+    with torch.no_grad(), in_bfloat16(), ordered_weights(model), around:
+        assert torch.equal(model(MANY), nn.functional.linear(MANY, *model[0].parameters()))
     assert ordered == []
 
 
 def test_what_was_learned_in_between_is_seen():
     model = layers()
     for _ in range(2):
-        with torch.no_grad(), ordered_weights.ordered_weights(model, torch.float32):
-            torch.testing.assert_close(model(MANY), nn.functional.linear(MANY, *model[0].parameters()))
+        with torch.no_grad(), in_bfloat16(), ordered_weights(model):
+            expected = nn.functional.linear(MANY, *model[0].parameters())
+            torch.testing.assert_close(model(MANY), expected, rtol=0, atol=1e-2)
         with torch.no_grad():
             model[0].weight.mul_(2)
 
@@ -94,9 +88,9 @@ def test_layers_are_what_they_were_afterwards_also_behind_an_error():
     model = nn.Sequential(nn.Linear(2, 2), Own(2, 2))
 
     def fail():
-        with ordered_weights.ordered_weights(model, torch.float32):
+        with ordered_weights(model):
             assert [type(layer) for layer in model] == [OrderedLinear, Own]
-            with ordered_weights.ordered_weights(model, torch.float32):
+            with ordered_weights(model):
                 pass
             assert type(model[0]) is OrderedLinear
             raise KeyError
@@ -104,7 +98,7 @@ def test_layers_are_what_they_were_afterwards_also_behind_an_error():
     with pytest.raises(KeyError):
         fail()
     assert [type(layer) for layer in model] == [nn.Linear, Own]
-    with ordered_weights.ordered_weights(model, None):
+    with ordered_weights(model, False):
         assert type(model[0]) is nn.Linear
 
 
@@ -112,14 +106,14 @@ def test_the_last_thread_that_leaves_turns_the_layers_back():
     model, inside, leave = layers(), threading.Event(), threading.Event()
 
     def stay():
-        with ordered_weights.ordered_weights(model, torch.float32):
+        with ordered_weights(model):
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=stay)
     thread.start()
     assert inside.wait(10)
-    with ordered_weights.ordered_weights(model, torch.float32):
+    with ordered_weights(model):
         pass
     assert type(model[0]) is OrderedLinear
     leave.set()
@@ -140,19 +134,16 @@ class Quantized(nn.Parameter):
 def test_layers_with_weights_of_another_kind_are_left_alone():
     model = layers()
     model[0].weight.__class__ = Quantized
-    with ordered_weights.ordered_weights(model, torch.float32):
+    with ordered_weights(model):
         assert type(model[0]) is nn.Linear
 
 
-@pytest.mark.parametrize(
-    ("choices", "expected"),
-    [(Choices(onednn=True), torch.float32), (Choices(onednn=True, bf16=True), torch.bfloat16), (Choices(), None)],
-)
-def test_serving_puts_weights_into_order_where_onednn_multiplies(choices, expected, monkeypatch):
+@pytest.mark.parametrize(("choices", "expected"), [(Choices(onednn=True), False), (Choices(bf16=True), True)])
+def test_serving_puts_weights_into_order_where_it_rounds_float32_ones_to_bfloat16(choices, expected, monkeypatch):
     seen = []
 
-    def look(model, dtype):
-        seen.append(dtype)
+    def look(model, wanted):
+        seen.append(wanted)
         return nullcontext()
 
     monkeypatch.setattr(inference, "choose", lambda *args: choices)
@@ -160,17 +151,16 @@ def test_serving_puts_weights_into_order_where_onednn_multiplies(choices, expect
     for model in (tiny_model("bert"), tiny_model("bert").bfloat16()):
         with inference.serving(model):
             pass
-    assert seen == [expected, None]
+    assert seen == [expected, False]
 
 
-def test_embeddings_are_the_same(tokenizer, ordered, monkeypatch):
-    monkeypatch.setattr(ordered_weights, "FEWEST_TOKENS", 1)
+def test_embeddings_are_those_of_weights_as_they_lie(tokenizer, ordered, monkeypatch):
     model = tiny_model("bert")
     model.tokenizer = tokenizer
     texts = ["good film", "they never win again", "bad", "no", "a b c"]
-    found = {}
-    for choices in (Choices(), Choices(onednn=True)):
-        monkeypatch.setattr(inference, "choose", lambda *args, choices=choices: choices)
-        found[choices.onednn] = model.encode(texts, batch_size=2)
+    monkeypatch.setattr(inference, "choose", lambda *args: Choices(bf16=True))
+    plain = model.encode(texts, batch_size=2)
+    assert ordered == []
+    monkeypatch.setattr("hf_multitask.modeling.ordered_weights.FEWEST_TOKENS", 1)
+    np.testing.assert_allclose(model.encode(texts, batch_size=2), plain, rtol=0, atol=2e-2)
     assert len(ordered) >= 6 * model.backbone.config.num_hidden_layers
-    np.testing.assert_allclose(found[True], found[False], rtol=0, atol=1e-6)

@@ -11,7 +11,7 @@ from torch import nn
 
 from .attention import prefer_packed
 from .ordered_weights import ordered_weights
-from .performance import Choices, choose, computing
+from .performance import choose, computing
 
 _USERS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 """How many threads use a model that was in training, and is to be so again when the last one is done."""
@@ -61,15 +61,6 @@ def serving(model: Any, performance: str = "exact") -> Iterator[None]:
     with (
         evaluating(model, keeps_casts=choices.bf16),
         computing(choices, device_type, autocast=True),
-        ordered_weights(model, _product_type(model, choices)),
+        ordered_weights(model, choices.bf16 and device_type == "cpu" and model.dtype == torch.float32),
     ):
         yield
-
-
-def _product_type(model: Any, choices: Choices) -> torch.dtype | None:
-    """Of products by oneDNN, where it multiplies by the model's weights; `None` elsewhere."""
-    if model.device.type != "cpu" or model.dtype != torch.float32:
-        return None
-    if choices.bf16:
-        return torch.bfloat16
-    return torch.float32 if choices.onednn else None

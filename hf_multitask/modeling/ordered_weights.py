@@ -1,7 +1,8 @@
-"""Weights of linear layers in the order in which oneDNN multiplies by them, kept while a list of texts is answered.
+"""Weights of linear layers in bfloat16, in the order in which oneDNN multiplies by them, kept for a list of texts.
 
 A product by a weight as it lies copies it into that order first, each time. What torch's compiler does to weights that
-do not change, by the same two operators, needs no compiler here.
+do not change, by the same two operators, needs no compiler here. In float32, where it would gain less, a second copy of
+the weights would take memory; in bfloat16 autocast keeps one anyway.
 """
 
 from collections.abc import Iterator
@@ -25,37 +26,26 @@ _COUNTING = Lock()
 
 
 class OrderedWeights:
-    """Those of the layers that are used twice, or for many tokens: for one short batch it would not pay.
+    """Those of the layers that are used twice, or for many tokens: for one short batch it would not pay."""
 
-    Args:
-        dtype: Of the products, float32 or bfloat16.
-    """
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self._dtype = dtype
+    def __init__(self) -> None:
         self._ordered: dict[nn.Linear, tuple[Tensor, Tensor | None] | None] = {}
 
     def linear(self, layer: nn.Linear, values: Tensor) -> Tensor | None:
         """What the layer makes of the values; `None` where it is to do that by itself."""
         tokens = values.numel() // layer.in_features
-        if tokens < FEWEST_TOKENS or not self._are_for(values):
+        if tokens < FEWEST_TOKENS or not torch.is_autocast_enabled("cpu"):  # some layers are kept out of it
             return None
         found = self._ordered.get(layer)
         if found is None:
             if layer not in self._ordered and tokens < ENOUGH_TOKENS:
                 self._ordered[layer] = None
                 return None
-            weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.to(self._dtype), tokens)
-            found = weight, None if layer.bias is None else layer.bias.to(self._dtype)
+            weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.bfloat16(), tokens)
+            found = weight, None if layer.bias is None else layer.bias.bfloat16()
             self._ordered[layer] = found
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(values.to(self._dtype), *found, "none", [], "")
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(values.bfloat16(), *found, "none", [], "")
         return result
-
-    def _are_for(self, values: Tensor) -> bool:
-        """Whether torch would multiply these values in the same type: some layers are kept out of autocast."""
-        if self._dtype == torch.bfloat16:
-            return torch.is_autocast_enabled("cpu")
-        return values.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 _weights: ContextVar[OrderedWeights | None] = ContextVar("_weights", default=None)
@@ -73,20 +63,20 @@ class OrderedLinear(nn.Linear):
 
 
 @contextmanager
-def ordered_weights(model: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
-    """Let a model multiply by weights in oneDNN's order; they must not change meanwhile. Once inside another, nothing.
+def ordered_weights(model: nn.Module, wanted: bool = True) -> Iterator[None]:
+    """Let a model multiply by such weights within autocast; they must not change meanwhile. Inside another, nothing.
 
-    Each thread has copies of its own, of the size of the weights.
+    Each thread has copies of its own, of half the size of the weights.
 
     Args:
         model: Has layers of exactly `torch.nn.Linear`; others are left as they are.
-        dtype: Of the products, float32 or bfloat16; `None` for not doing it at all.
+        wanted: Whether to do it at all.
     """
-    if dtype is None or _weights.get() is not None or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if not wanted or _weights.get() is not None or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         yield
         return
     _enter(model)
-    before = _weights.set(OrderedWeights(dtype))
+    before = _weights.set(OrderedWeights())
     try:
         yield
     finally:
