@@ -120,7 +120,8 @@ AVX512 = dict.fromkeys(["avx2", "avx512_f", "avx512_bw", "avx512_vl", "avx512_dq
     ],
 )
 def test_what_is_used_of_a_processor(capabilities, has_mkl, expected):
-    assert from_capabilities(capabilities, has_mkl) == expected
+    assert from_capabilities(capabilities, has_mkl, has_onednn=True) == expected
+    assert from_capabilities(capabilities, has_mkl, has_onednn=False) == (False, False, expected[2])
 
 
 def test_of_a_processor_that_torch_does_not_tell_of_nothing_is_used(monkeypatch):

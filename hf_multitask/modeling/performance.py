@@ -1,4 +1,4 @@
-"""How this machine computes fastest without computing something else: chosen once, and measured, not assumed."""
+"""How this machine computes fastest without computing something else: by what it has, with what was measured told."""
 
 import logging
 from collections.abc import Iterator
