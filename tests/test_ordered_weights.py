@@ -10,8 +10,10 @@ from architectures import tiny_model
 from torch import nn
 
 from hf_multitask.modeling import inference
+from hf_multitask.modeling.batching import WINDOW
 from hf_multitask.modeling.ordered_weights import ENOUGH_TOKENS, FEWEST_TOKENS, OrderedLinear, ordered_weights
 from hf_multitask.modeling.performance import Choices
+from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 
 MANY = torch.randn(ENOUGH_TOKENS, 48, generator=torch.Generator().manual_seed(0))
 FEW = MANY[:FEWEST_TOKENS]
@@ -164,3 +166,22 @@ def test_embeddings_are_those_of_weights_as_they_lie(tokenizer, ordered, monkeyp
     monkeypatch.setattr("hf_multitask.modeling.ordered_weights.FEWEST_TOKENS", 1)
     np.testing.assert_allclose(model.encode(texts, batch_size=2), plain, rtol=0, atol=2e-2)
     assert len(ordered) >= 6 * model.backbone.config.num_hidden_layers
+
+
+def test_a_stream_has_its_weights_put_into_order_once_a_window_and_reads_the_next_text_without(
+    tokenizer, ordered, monkeypatch
+):
+    pipe = MultiTaskPipeline(tiny_model("bert"), tokenizer, batch_size=2)
+    monkeypatch.setattr(inference, "choose", lambda *args: Choices(bf16=True))
+    monkeypatch.setattr("hf_multitask.modeling.ordered_weights.FEWEST_TOKENS", 1)
+    layers = [module for module in pipe.model.modules() if type(module) is nn.Linear]
+    states = []
+
+    def texts(count):
+        for _ in range(count):
+            states.append((torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), type(layers[0])))
+            yield "they never win again"
+
+    assert len(list(pipe(texts(4 * WINDOW)))) == 4 * WINDOW
+    assert len(ordered) == 2 * len(layers)
+    assert set(states) == {(True, False, nn.Linear)}

@@ -14,7 +14,7 @@ WINDOW = 64
 
 
 def in_windows(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
-    """The items in lists of as many as are sorted at a time.
+    """The items in lists of as many as are sorted at a time: of a stream, no more than one is read ahead.
 
     Args:
         items: Any number.
@@ -31,25 +31,23 @@ def in_windows(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
 
 
 def in_batches(
-    windows: Iterable[Sequence[Item]],
+    window: Sequence[Item],
     answer: Callable[[list[Item]], Sequence[Answer]],
     batch_size: int,
     size: Callable[[Item], tuple[int, int]],
-) -> Iterator[Answer]:
-    """The answers to the items of each window, in their order, as a stream: one window is read ahead.
+) -> list[Answer]:
+    """The answers to the items of a window, in their order.
 
     Args:
-        windows: Items, of [`in_windows`].
+        window: Items, of [`in_windows`].
         answer: From a batch, which has items of one kind, to as many answers.
         batch_size: Items of a batch.
         size: Of an item, its kind and how long it is.
     """
-    for window in windows:
-        answers: dict[int, Answer] = {}
-        for places in _alike([size(item) for item in window], batch_size):
-            answers |= zip(places, answer([window[place] for place in places]), strict=True)
-        for place in range(len(window)):
-            yield answers.pop(place)
+    answers: dict[int, Answer] = {}
+    for places in _alike([size(item) for item in window], batch_size):
+        answers |= zip(places, answer([window[place] for place in places]), strict=True)
+    return [answers[place] for place in range(len(window))]
 
 
 def characters(text: Text) -> tuple[int, int]:

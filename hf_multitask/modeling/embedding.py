@@ -1,6 +1,6 @@
 """From texts to their embeddings, in numpy."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -76,12 +76,13 @@ def encode(
     def embed_rows(batch: list[Row]) -> list[NDArray[np.float32]]:
         return list(embed(pad(tokenizer, batch, tensors)))
 
+    rows: list[NDArray[np.float32]] = []
     try:
-        # Tokens of a window are made at once: that is faster, and by their number batches have less padding.
-        windows = map(tokens_of, in_windows(texts, batch_size))
-        found: Iterator[Any] = in_batches(windows, embed_rows, batch_size, lambda row: (1, len(row["input_ids"])))
-        bar = logging.tqdm(found, total=len(texts), desc="Embedding", unit="text", disable=not show_progress_bar)
-        rows = list(bar)
+        with logging.tqdm(total=len(texts), desc="Embedding", unit="text", disable=not show_progress_bar) as bar:
+            for window in in_windows(texts, batch_size):
+                # Tokens of a window are made at once: that is faster, and by their number batches have less padding.
+                rows += in_batches(tokens_of(window), embed_rows, batch_size, lambda row: (1, len(row["input_ids"])))
+                bar.update(len(window))
     finally:
         notices.tell(tokenizer.model_max_length)
     vectors = np.stack(rows) if rows else np.zeros((0, config.hidden_size), np.float32)

@@ -158,7 +158,8 @@ class OnnxMultiTask:
             return answer_texts(tasks, self._logits(reading, tasks), reading.texts, reading.words, top_k)
 
         try:
-            yield from in_batches(in_windows(map(as_text, inputs), batch_size), answer, batch_size, characters)
+            for window in in_windows(map(as_text, inputs), batch_size):
+                yield from in_batches(window, answer, batch_size, characters)
         finally:
             notices.tell(self.tokenizer.model_max_length)
 

@@ -75,10 +75,7 @@ class MultiTaskPipeline(Pipeline):
             inputs = (rows[place] for place in range(len(rows)))
         elif not is_one and not isinstance(inputs, list) and isinstance(inputs, Iterable):
             inputs = (text for text in inputs)  # Pipeline streams generators, and would take a column for one input
-        if not isinstance(inputs, list):
-            return super().__call__(inputs, **kwargs)
-        with serving(self.model, self.performance):  # around all batches: weights are cast to bfloat16 once
-            return super().__call__(inputs, **kwargs)
+        return super().__call__(inputs, **kwargs)
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         unknown = sorted(set(kwargs) - {"tasks", "top_k"})
@@ -125,17 +122,18 @@ class MultiTaskPipeline(Pipeline):
     def get_iterator(
         self, inputs: Any, num_workers: int, batch_size: int, preprocess_params: Any, forward_params: Any, params: Any
     ) -> Iterator[dict[str, Any]]:
-        """The answers in the order of the texts, while they are read; see [`in_batches`]."""
+        """The answers in the order of the texts, while they are read, a window at a time; see [`in_windows`]."""
         notices = Notices()
 
         def answer(batch: list[Text]) -> list[dict[str, Any]]:
             inputs = self.preprocess(batch, **preprocess_params)
             notices.add(inputs["reading"])
-            with serving(self.model, self.performance):
-                outputs = self.forward(inputs, **forward_params)
-            return self.postprocess(outputs, **params)
+            return self.postprocess(self.forward(inputs, **forward_params), **params)
 
         try:
-            yield from in_batches(in_windows(map(as_text, inputs), batch_size), answer, batch_size, characters)
+            for window in in_windows(map(as_text, inputs), batch_size):
+                with serving(self.model, self.performance):  # weights are cast to bfloat16 once for all its batches
+                    answers = in_batches(window, answer, batch_size, characters)
+                yield from answers
         finally:
             notices.tell(self.tokenizer.model_max_length)
