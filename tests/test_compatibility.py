@@ -143,6 +143,21 @@ def test_training_in_bfloat16_keeps_float32_weights_and_losses(tmp_path, tokeniz
     assert {value.dtype for value in states} == {torch.float32}
 
 
+@pytest.mark.parametrize("performance", ["off", "exact", "auto"])
+def test_each_step_in_bfloat16_reads_the_weights_of_that_step(tmp_path, tokenizer, weights, performance):  # noqa: F811
+    model, agree = fresh(weights), []
+
+    def compare(layer, inputs, output):
+        cast = torch.nn.functional.linear(torch.eye(layer.in_features), layer.weight)  # as autocast makes it
+        agree.append(torch.equal(cast, layer.weight.T.bfloat16()))
+
+    for layer in (model.backbone.encoder.layer[0].intermediate.dense, model.heads["topic"]):
+        layer.register_forward_hook(compare)
+    settings = {"num_train_epochs": 3, "learning_rate": 0.1, "head_learning_rate": 0.1, "eval_on_start": True}
+    trainer(tmp_path, tokenizer, model, bf16=True, performance=performance, **settings).train()
+    assert agree == [True] * 2 * (3 + 2), "three steps, and an evaluation of two batches before"
+
+
 @LORA
 @pytest.mark.parametrize("arguments", [{"activation_checkpointing": True}, {"bf16": True}])
 def test_adapters_and_heads_are_trained_the_same_with_checkpointing_and_in_bfloat16(
