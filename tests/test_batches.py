@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 from hf_multitask.data.batches import SAMPLING_STRATEGIES, BatchOrder
 from hf_multitask.data.mixing import Mixture
 from hf_multitask.settings.mixing_settings import MixingSettings
+from hf_multitask.training.arguments import MultiTaskTrainingArguments
+from hf_multitask.training.loading import train_loader
 
 GROUPED = {"sampling_strategy": "group_by_length"}
 
@@ -193,6 +195,14 @@ def test_the_order_does_not_depend_on_the_number_of_workers():
         MIXED, batch_sampler=order, collate_fn=list, num_workers=2, multiprocessing_context="spawn", timeout=120
     )
     assert list(workers) == list(alone)
+
+
+@pytest.mark.slow
+def test_a_trainers_loader_can_start_its_workers_in_new_processes(tmp_path):
+    workers = {"dataloader_num_workers": 1, "dataloader_multiprocessing_context": "spawn"}
+    args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, **workers)
+    order = BatchOrder(MIXED, per_device_batch_size=8, seed=2)
+    assert list(train_loader(order, list, args)) == [list(MIXED.__getitems__(batch)) for batch in order]
 
 
 def test_iterating_uses_no_global_random_number():

@@ -1,5 +1,8 @@
 """Precision, checkpointing, compilation and accumulation leave the gradients of every kind of task what they are."""
 
+import logging
+
+import numpy as np
 import pytest
 import torch
 from conftest import tiny_bert
@@ -194,6 +197,35 @@ def test_a_second_trainer_has_the_precision_it_asks_for(tmp_path, tokenizer, fir
     for bf16 in (first, second):
         found = activations(trainer(tmp_path, tokenizer, model, bf16=bf16))
         assert found == {torch.bfloat16 if bf16 else torch.float32}
+
+
+def test_a_model_that_was_trained_in_bfloat16_is_plain_and_its_trainer_still_evaluates_in_it(
+    tmp_path,
+    tokenizer,
+    weights,  # noqa: F811
+):
+    model, seen = fresh(weights), []
+    job = trainer(tmp_path, tokenizer, model, bf16=True)
+    job.train()
+    assert not {"forward", "_original_forward", "_is_accelerate_prepared"} & model.__dict__.keys()
+    trained = fresh(model.state_dict())
+    trained.tokenizer = tokenizer
+    np.testing.assert_array_equal(model.encode(["good film"]), trained.encode(["good film"]))
+    layer = model.backbone.encoder.layer[0].intermediate.dense
+    layer.register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
+    for other in (job, trainer(tmp_path, tokenizer, model), job):
+        other.evaluate()
+        model.encode("good film")
+    half, whole = torch.bfloat16, torch.float32
+    assert seen == [half, half, whole, whole, whole, whole, half, half, whole]
+
+
+def test_noise_that_depends_on_the_padding_has_it(tmp_path, tokenizer, caplog):
+    with caplog.at_level(logging.INFO, logger="hf_multitask"):
+        trainer(tmp_path, tokenizer, neftune_noise_alpha=5.0)
+    assert "Batches are read with their padding: the noise of neftune_noise_alpha" in caplog.text
+    with pytest.raises(ValueError, match="packing must be 'auto' or 'off' here, found 'on': the noise"):
+        trainer(tmp_path, tokenizer, neftune_noise_alpha=5.0, packing="on")
 
 
 def activations(job):

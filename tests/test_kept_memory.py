@@ -15,6 +15,7 @@ from hf_multitask.modeling.kept_memory import (
     KEPT,
     M_MMAP_THRESHOLD,
     M_TRIM_THRESHOLD,
+    MOST,
     give_memory_back,
     kept_memory,
     memory_gain,
@@ -43,12 +44,12 @@ with kept_memory():
 def set_options(monkeypatch):
     """What `mallopt` is called with, in its stead."""
     calls = []
-    monkeypatch.setattr(module, "_malloc_option", lambda: lambda option, size: calls.append((option, size)))
+    monkeypatch.setattr(module, "_malloc_option", lambda: lambda option, size: calls.append((option, size)) or 1)
     return calls
 
 
 def settings(sizes):
-    return list(zip((M_TRIM_THRESHOLD, M_MMAP_THRESHOLD), sizes, strict=True))
+    return list(zip((M_MMAP_THRESHOLD, M_TRIM_THRESHOLD), sizes, strict=True))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
@@ -77,6 +78,18 @@ def test_it_ends_with_the_last_thread_that_wants_it(set_options):
     leave.set()
     thread.join()
     assert set_options == settings(KEPT) + settings(ADAPTED)
+
+
+def test_an_older_glibc_that_takes_less_is_given_the_most_that_it_takes(monkeypatch):
+    calls = []
+
+    def mallopt(option, size):
+        calls.append((option, size))
+        return int(option == M_TRIM_THRESHOLD or size <= MOST)
+
+    monkeypatch.setattr(module, "_malloc_option", lambda: mallopt)
+    with kept_memory():
+        assert calls == [(M_MMAP_THRESHOLD, KEPT[0]), (M_MMAP_THRESHOLD, MOST), (M_TRIM_THRESHOLD, KEPT[1])]
 
 
 def test_an_error_ends_it_too(set_options):

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hf_multitask.modeling import performance
 from hf_multitask.modeling.inference import serving
+from hf_multitask.modeling.matmul import default_matmul
 from hf_multitask.modeling.packing import PACKED_ATTENTION
 from hf_multitask.modeling.performance import Choices, Measured, choose, computing, onednn_matmul, probe
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
@@ -175,6 +176,37 @@ def test_the_switch_is_put_back_also_behind_an_error():
     with pytest.raises(RuntimeError):
         compute()
     assert [*seen, matmul_setting()] == ["bf16", "none"]
+
+
+def test_the_last_thread_that_leaves_puts_the_switch_back_whatever_the_others_do_meanwhile():
+    entered, leave, left = threading.Event(), threading.Event(), threading.Event()
+
+    def first():
+        with onednn_matmul():
+            entered.set()
+            leave.wait(10)
+        left.set()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert entered.wait(10)
+    with onednn_matmul(), default_matmul():
+        assert matmul_setting() == "bf16", "the other thread multiplies by it"
+        leave.set()
+        assert left.wait(10)
+    thread.join()
+    assert matmul_setting() == "none"
+    with onednn_matmul():
+        with onednn_matmul(), default_matmul():
+            assert matmul_setting() == "none", "one thread, though inside twice"
+        assert matmul_setting() == "bf16"
+    assert matmul_setting() == "none"
+
+
+def test_tf32_that_is_refused_is_not_chosen(tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_multitask.training.arguments.choose", lambda *args, **kwargs: Choices(tf32=True))
+    assert MultiTaskTrainingArguments(str(tmp_path), use_cpu=True).choices.tf32
+    assert not MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, tf32=False).choices.tf32
 
 
 def test_what_somebody_chose_stays_chosen():

@@ -36,6 +36,10 @@ def evaluated(stopping, model, topic, sentiment, control=None):
     return control
 
 
+def begin_step(stopping, model):
+    stopping.on_step_begin(None, TrainerState(), TrainerControl(), model=model)
+
+
 def mark(model, value):
     """Set every weight of every head to `value`."""
     for parameter in model.heads.parameters():
@@ -71,6 +75,8 @@ def test_a_stopped_task_gets_its_best_head_back_and_the_others_keep_theirs(begun
     evaluated(stopping, model, 0.9, 0.9)
     mark(model, 2.0)
     evaluated(stopping, model, 0.8, 0.8)
+    assert model.heads["topic"].weight.unique().tolist() == [2.0], "what was evaluated is what may be saved"
+    begin_step(stopping, model)
     assert model.heads["topic"].weight.unique().tolist() == [1.0]
     assert model.heads["sentiment"].weight.unique().tolist() == [2.0]
 
@@ -81,7 +87,7 @@ def test_the_run_ends_when_every_task_has_stopped(begun):
     assert evaluated(stopping, model, 0.5, 0.5).should_training_stop
 
 
-@pytest.mark.parametrize("evaluations", [0, 1, 2])
+@pytest.mark.parametrize("evaluations", [0, 1, 2, 3])
 def test_a_resumed_run_goes_on_as_if_it_had_not_been_away(begun, tmp_path, evaluations):
     history = [(0.9, 0.9), (0.8, 0.8), (0.7, 0.95), (0.6, 0.99)]
     whole, resumed, models = begun(patience=2), begun(patience=2), [tiny_bert(), tiny_bert()]
@@ -92,8 +98,11 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_been_away(begun, tmp_path, evalu
     resumed.load(str(tmp_path))
     for number, values in enumerate(history[evaluations:], start=evaluations):
         for stopping, model in zip([whole, resumed], models, strict=True):
+            begin_step(stopping, model)
             mark(model, number)
             evaluated(stopping, model, *values)
+    for stopping, model in zip([whole, resumed], models, strict=True):
+        begin_step(stopping, model)
     assert resumed.stopped == whole.stopped == {"topic", "sentiment"}
     for name, parameter in models[0].heads.named_parameters():
         assert torch.equal(parameter, models[1].heads.get_parameter(name))

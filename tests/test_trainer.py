@@ -1,6 +1,8 @@
 """The Trainer: one effective batch has one gradient, however it is cut up."""
 
 import logging
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -340,6 +342,27 @@ def test_other_optimizers_get_the_same_groups(tmp_path, tokenizer, optim):
     job = trainer(tmp_path, tokenizer, optim=optim, learning_rate=1e-5)
     rates = {group["name"]: group["lr"] for group in job.create_optimizer().param_groups}
     assert rates == pytest.approx({"layers.1": 1e-5, "layers.0": 0.95e-5, "embeddings": 1e-6, "heads": 1e-4})
+
+
+def test_embeddings_keep_precise_states_beside_eight_bits_as_transformers_has_it(tmp_path, tokenizer, monkeypatch):
+    kept = []
+    manager = SimpleNamespace(register_module_override=lambda module, *how: kept.append((module, *how)))
+    optim = SimpleNamespace(GlobalOptimManager=SimpleNamespace(get_instance=lambda: manager))
+    monkeypatch.setitem(sys.modules, "bitsandbytes", SimpleNamespace(optim=optim))
+
+    class Adam8bit(torch.optim.SGD):
+        __module__ = "bitsandbytes.optim"
+
+        def __init__(self, params, lr, optim_bits):
+            assert optim_bits == 8
+            super().__init__(params, lr)
+
+    job = trainer(tmp_path, tokenizer)
+    job.optimizer_cls_and_kwargs = (Adam8bit, {"lr": 1.0, "optim_bits": 8})
+    assert [group["name"] for group in job.create_optimizer().param_groups][-1] == "heads"
+    words = job.model.get_input_embeddings()
+    assert [how for module, *how in kept if module is words] == [["weight", {"optim_bits": 32}]]
+    assert job.optimizer_cls_and_kwargs == (Adam8bit, {"lr": 1.0, "optim_bits": 8})
 
 
 def test_an_optimizer_that_brings_its_own_groups_is_refused_by_name(tmp_path, tokenizer):

@@ -17,15 +17,18 @@ import torch
 
 from .timing import timed
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of `malloc.h`: free bytes at the end of the heap that go back; size from which a block is the system's own."""
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
+"""Of `malloc.h`: size from which a block is the system's own; free bytes at the end of the heap that go back."""
 
 MIB = 2**20
 
 KEPT = (1024 * MIB, 1024 * MIB)
 """What the two are within [`kept_memory`]."""
 
-ADAPTED = (64 * MIB, 32 * MIB)
+MOST = 32 * MIB
+"""What older releases of glibc take at most for the first, `DEFAULT_MMAP_THRESHOLD_MAX`."""
+
+ADAPTED = (MOST, 64 * MIB)
 """What they are afterwards: what glibc comes to by itself where blocks of 32 MiB are freed, see mallopt(3)."""
 
 PROBED = 48 * MIB
@@ -99,5 +102,6 @@ def _malloc_option() -> Any:
 
 
 def _set(malloc_option: Any, sizes: tuple[int, int]) -> None:
-    for option, size in zip((M_TRIM_THRESHOLD, M_MMAP_THRESHOLD), sizes, strict=True):
-        malloc_option(option, size)
+    for option, size in zip((M_MMAP_THRESHOLD, M_TRIM_THRESHOLD), sizes, strict=True):
+        if not malloc_option(option, size):  # it stays where it is, and does not grow by itself any more
+            malloc_option(option, MOST)

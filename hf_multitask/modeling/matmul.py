@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock, get_ident
 from typing import Any
 
 import torch
+
+_COUNTING = Lock()
+_USERS: dict[int, int] = {}
+"""How many times each thread is inside [`onednn_matmul`], of those that are."""
 
 
 @contextmanager
@@ -15,32 +20,52 @@ def onednn_matmul(wanted: bool = True) -> Iterator[None]:
     it to round is torch's only way to choose it.
     """
     settings: Any = getattr(torch.backends.mkldnn, "matmul", None)  # torch 2.9 has it
-    if not wanted or settings is None or settings.fp32_precision != "none":  # or somebody chose already
+    if not wanted or settings is None or not _enter(settings):
         yield
         return
-    settings.fp32_precision = "bf16"
     try:
         yield
     finally:
-        settings.fp32_precision = "none"
+        with _COUNTING:
+            _USERS[get_ident()] -= 1
+            if not _USERS[get_ident()]:
+                del _USERS[get_ident()]
+            if not _USERS:
+                settings.fp32_precision = "none"
+
+
+def _enter(settings: Any) -> bool:
+    """Switch, as the first one inside; not where somebody chose already."""
+    with _COUNTING:
+        if not _USERS and settings.fp32_precision != "none":
+            return False
+        if not _USERS:
+            settings.fp32_precision = "bf16"
+        _USERS[get_ident()] = _USERS.get(get_ident(), 0) + 1
+        return True
 
 
 @contextmanager
 def default_matmul() -> Iterator[None]:
     """Multiply float32 matrices as torch does by default, within [`onednn_matmul`] too.
 
-    Many small ones in one call, as those of attention, take oneDNN twice as long.
+    Many small ones in one call, as those of attention, take oneDNN twice as long. While another thread is inside as
+    well, nothing is switched.
     """
     settings: Any = getattr(torch.backends.mkldnn, "matmul", None)
-    before = getattr(settings, "fp32_precision", "none")
-    if before == "none":
+    with _COUNTING:
+        is_alone = list(_USERS) == [get_ident()]
+        if is_alone:
+            settings.fp32_precision = "none"
+    if not is_alone:
         yield
         return
-    settings.fp32_precision = "none"
     try:
         yield
     finally:
-        settings.fp32_precision = before
+        with _COUNTING:
+            if _USERS:  # else the last one has left meanwhile
+                settings.fp32_precision = "bf16"
 
 
 @contextmanager

@@ -127,6 +127,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         device_type = "cpu" if accelerator is None else accelerator.type
         use_all_cores(device_type)  # first, so that what is measured is what will be used
         self.choices = choose(self.performance, device_type, training=not self.torch_compile)
+        if self.tf32 is False:
+            self.choices = self.choices._replace(tf32=False)
         if self.choices.bf16 and not self.bf16 and not self.fp16:
             self.bf16 = True
             self.use_cpu |= device_type == "cpu"  # else transformers looks for bfloat16 on a GPU

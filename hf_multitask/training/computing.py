@@ -79,4 +79,6 @@ def why_padded(model: Any, args: MultiTaskTrainingArguments) -> str:
         return "packing is off"
     if args.packing == "auto" and args.performance == "off":
         return "performance is off"
+    if args.neftune_noise_alpha is not None:
+        return "the noise of neftune_noise_alpha is by the length of padded batches"
     return "torch_compile is on" if args.torch_compile else why_not_packed(model)

@@ -13,6 +13,7 @@ from ..modeling.labels import check_labels
 from .arguments import MultiTaskTrainingArguments
 from .batching_trainer import BatchingTrainer
 from .computing import fast
+from .precision import own_precision
 
 
 class EvaluatingTrainer(BatchingTrainer):
@@ -36,7 +37,7 @@ class EvaluatingTrainer(BatchingTrainer):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """As [`Trainer.evaluation_loop`], with exact losses in place of means of batch means."""
-        with fast(self._plain_model(), self.args):
+        with own_precision(self), fast(self._plain_model(), self.args):
             output: EvalLoopOutput = super().evaluation_loop(*args, **kwargs)
         prefix = kwargs.get("metric_key_prefix", "eval")
         predictions: Any = output.predictions

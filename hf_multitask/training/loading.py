@@ -1,6 +1,7 @@
 """From a training dataset to the batches of one process."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from datasets import Dataset
@@ -113,5 +114,7 @@ def train_loader(
         pin_memory=args.dataloader_pin_memory,
         persistent_workers=args.dataloader_persistent_workers,
         prefetch_factor=args.dataloader_prefetch_factor if workers else None,
-        worker_init_fn=(lambda worker: seed_worker(worker, workers, args.process_index)) if workers else None,
+        multiprocessing_context=args.dataloader_multiprocessing_context if workers else None,
+        in_order=args.dataloader_in_order,
+        worker_init_fn=partial(seed_worker, num_workers=workers, rank=args.process_index) if workers else None,
     )

@@ -10,6 +10,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, 
 
 from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside, what_is_missing
 from .output_folder import write_errors_explained
+from .precision import make_plain
 from .process_group import let_threads_end
 from .pushing_trainer import PushingTrainer
 
@@ -102,9 +103,7 @@ class SavingTrainer(PushingTrainer):
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         """As [`Trainer._prepare_for_training`], whatever Trainer had the model before; see [`_keep_name`] too."""
         if self.model_wrapped is self.model:  # else this one has trained it already
-            # The precision of an earlier Trainer would stay with the model, whatever this one is told.
-            self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
-            self.model.__dict__.pop("_is_accelerate_prepared", None)
+            make_plain(self.model)  # the precision of an earlier Trainer would stay, whatever this one is told
         prepared = super()._prepare_for_training(*args, **kwargs)
         _keep_name(self.model)
         return prepared

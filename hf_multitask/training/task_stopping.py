@@ -25,8 +25,9 @@ class TaskStopping(RunCallback):
     """Early stopping task by task.
 
     After every evaluation, a task whose metric has not become better for `patience` evaluations stops: its targets no
-    longer count, so that neither its head nor the encoder is trained on it, and its head gets the weights that it had
-    at its best evaluation. The run ends when all tasks have stopped.
+    longer count, so that neither its head nor the encoder is trained on it. Before the next step, or at the end, its
+    head gets the weights that it had at its best evaluation: a checkpoint holds what was evaluated. The run ends when
+    all tasks have stopped.
 
     Args:
         metrics: Per task, the key of its metric among those of an evaluation, such as `eval_topic_f1_macro`, and
@@ -45,6 +46,8 @@ class TaskStopping(RunCallback):
         self._best: dict[str, float] = {}
         self._waited: dict[str, int] = {}
         self._heads: dict[str, dict[str, Tensor]] = {}
+        self._pending: set[str] = set()
+        """Tasks that have stopped and whose heads are still those of their last evaluation."""
 
     @contextmanager
     def training(self) -> Iterator[None]:
@@ -78,14 +81,28 @@ class TaskStopping(RunCallback):
                 continue
             self._waited[task] = self._waited.get(task, 0) + 1
             if self._waited[task] >= self._patience:
-                self._stop(task, model, state)
+                self._stop(task, state)
         if self._metrics and self.stopped >= set(self._metrics):
             control.should_training_stop = True
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Put the best heads back of tasks that stopped at the evaluation before."""
+        self._put_back(kwargs["model"])
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """The same, unless the best checkpoint is what the run ends with."""
+        if not args.load_best_model_at_end:
+            self._put_back(kwargs["model"])
 
     def save(self, folder: str) -> None:
         """Write what a resumed run needs into the checkpoint `folder`."""
         tensors = {f"{task}.{name}": p for task, head in self._heads.items() for name, p in head.items()}
         record = {"stopped": sorted(self.stopped), "best": self._best, "waited": self._waited}
+        record["pending"] = sorted(self._pending)
         tensors = tensors or {"none": torch.zeros(1)}  # an empty file is no safetensors file
         save_file(tensors, Path(folder) / FILE, metadata={"record": json.dumps(record)})
 
@@ -102,13 +119,19 @@ class TaskStopping(RunCallback):
                 if name:
                     self._heads.setdefault(task, {})[name] = file.get_tensor(key)
         self.stopped, self._best, self._waited = set(record["stopped"]), record["best"], record["waited"]
+        self._pending = set(record["pending"])
 
     @torch.no_grad()
-    def _stop(self, task: str, model: nn.Module, state: TrainerState) -> None:
+    def _put_back(self, model: nn.Module) -> None:
+        for task in self._pending:
+            for name, parameter in _head(model, task).items():
+                if name in self._heads.get(task, {}):
+                    parameter.copy_(self._heads[task][name])
+        self._pending.clear()
+
+    def _stop(self, task: str, state: TrainerState) -> None:
         self.stopped.add(task)
-        for name, parameter in _head(model, task).items():
-            if name in self._heads.get(task, {}):
-                parameter.copy_(self._heads[task][name])
+        self._pending.add(task)
         if state.is_world_process_zero:
             logger.info(
                 "Task %r stopped at step %d: %d evaluations without a better %s",

@@ -25,6 +25,7 @@ from .gradients import TaskGradients
 from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
 from .loading import as_mixture, begin_epoch, train_order
 from .loss_log import TaskLossLog
+from .precision import can_be_plain, make_plain
 from .progress import load_progress, save_progress
 from .run_callback import running
 from .stopping_rules import early_stopping, task_stopping
@@ -135,8 +136,12 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._finite.clear()
         model = self._plain_model()
         knowing = model.with_known_parts(self.args.is_alone)
-        with fast(model, self.args), knowing, running(self.callback_handler.callbacks):
-            return super().train(*args, **kwargs)
+        try:
+            with fast(model, self.args), knowing, running(self.callback_handler.callbacks):
+                return super().train(*args, **kwargs)
+        finally:
+            if can_be_plain(self):
+                make_plain(self.model)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """As [`Trainer._run_epoch`], in the order of that epoch."""
@@ -174,9 +179,12 @@ class MultiTaskTrainer(EvaluatingTrainer):
         groups = self.parameter_groups(trained)
         if self.is_world_process_zero():
             logger.info("Layer-wise learning rates:\n%s", format_groups(groups))
-        optimizer: torch.optim.Optimizer = optimizer_class(groups, **kwargs)
-        self.optimizer = optimizer
-        return optimizer
+        given = self.optimizer_cls_and_kwargs
+        try:  # by `Trainer`, which knows more of some optimizers
+            self.optimizer_cls_and_kwargs = optimizer_class, {**kwargs, "params": groups}
+            return super().create_optimizer(model)
+        finally:
+            self.optimizer_cls_and_kwargs = given
 
     def compute_loss(
         self,
