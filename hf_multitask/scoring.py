@@ -13,7 +13,7 @@ from .modeling.performance import check_performance
 from .modeling.pipeline_multitask import MultiTaskPipeline
 from .modeling.task import Task, choose_tasks
 from .modeling.texts import as_text
-from .opening import open_pipeline, read_config
+from .opening import fingerprint, open_pipeline, read_config
 
 
 class MultiTaskScorer:
@@ -79,9 +79,12 @@ class MultiTaskScorer:
         self.device = device
         self.performance = performance
         self._pipe: MultiTaskPipeline | None = None
+        self._checkpoint: dict[str, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_pipe": None}
+        """The arguments, and what tells the checkpoint from a later one: `datasets` caches answers by it."""
+        checkpoint = self._checkpoint if self._pipe else self._found()
+        return self.__dict__ | {"_pipe": None, "_checkpoint": checkpoint}
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of `batch`, lists or numpy arrays, and those of the answers, which are of the same kind.
@@ -106,6 +109,7 @@ class MultiTaskScorer:
     def answer(self, texts: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
         """The columns of the answers to texts, or to pairs."""
         if self._pipe is None:
+            self._checkpoint = self._found()
             self._pipe = open_pipeline(self.model_name_or_path, self.device, self.performance)
         pipe, model = self._pipe, cast(MultiTaskModel, self._pipe.model)
         tasks = self._answered(model.config.tasks)
@@ -131,6 +135,13 @@ class MultiTaskScorer:
         config = read_config(self.model_name_or_path) if self._pipe is None else self._pipe.model.config
         types = column_types(self._answered(config.tasks), self.top_k)
         return types | ({EMBEDDING: pa.list_(pa.float32())} if self.embeddings else {})
+
+    def _found(self) -> dict[str, Any] | None:
+        """The [`fingerprint`] of the checkpoint; `None` where this machine does not see it."""
+        try:
+            return fingerprint(self.model_name_or_path, read_config(self.model_name_or_path))
+        except (OSError, ValueError):
+            return None
 
     def _answered(self, tasks: Sequence[Task]) -> list[Task]:
         """The tasks to answer; raise unless they can be asked of what is there, single texts or pairs."""

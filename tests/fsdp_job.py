@@ -36,7 +36,7 @@ class ShardingTrainer(MultiTaskTrainer):
         self.is_fsdp_enabled = True
 
 
-def main(folder: str, sharding: str, per_device: str, resume: str = "") -> None:
+def main(folder: str, sharding: str, per_device: str, resume: str = "", others: str = "{}") -> None:
     """Train, and write `losses.json`, `groups.json`, `weights.safetensors` and the model in `output`."""
     data = rows(16)
     for index, row in enumerate(data):
@@ -47,10 +47,9 @@ def main(folder: str, sharding: str, per_device: str, resume: str = "") -> None:
         fresh(torch.load(Path(folder) / "weights.pt", weights_only=True)),
         MultiTaskTrainingArguments(
             str(Path(folder) / "output"),
+            **{"num_train_epochs": 2, "head_learning_rate": 5e-3, **json.loads(others)},
             per_device_train_batch_size=int(per_device),
-            num_train_epochs=2,
             learning_rate=1e-3,
-            head_learning_rate=5e-3,
             weight_decay=0.1,
             train_sampling_strategy="sequential",
             save_strategy="epoch",

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from hf_multitask import MultiTaskModel, MultiTaskTrainingArguments
 
 
-def run(folder, sharding, processes, resume=""):
+def run(folder, sharding, processes, resume="", **others):
     """The losses, the optimizer's groups and the weights of a run of effective batches of 8 rows."""
     folder.mkdir()
     torch.manual_seed(0)
     torch.save(tiny_bert().state_dict(), folder / "weights.pt")
-    launch(processes, "fsdp_job", folder, sharding, 8 // processes, resume)
+    launch(processes, "fsdp_job", folder, sharding, 8 // processes, resume, json.dumps(others))
     losses, groups = (json.loads((folder / name).read_text()) for name in ("losses.json", "groups.json"))
     return losses, groups, load_file(folder / "weights.safetensors")
 
@@ -89,6 +89,19 @@ def test_a_resumed_sharded_run_ends_with_the_weights_of_an_unbroken_one(folder, 
     assert losses == sharded[0]  # those of the first epoch are read from the checkpoint
     for name, value in sharded[2].items():
         assert torch.equal(weights[name], value), name
+
+
+@pytest.mark.slow
+def test_the_best_heads_of_stopped_tasks_come_back_as_in_one_process(folder):
+    stopping = {"task_patience": 1, "eval_strategy": "epoch", "num_train_epochs": 6, "head_learning_rate": 0.05}
+    expected = run(folder / "plain stopping", "plain", 1, **stopping)[2]
+    assert_equal(run(folder / "sharded stopping", "sharded", 2, **stopping)[2], expected)
+    heads = [
+        load_file(path)
+        for path in sorted(folder.glob("* stopping/output/checkpoint-*/task_stopping.safetensors"))
+        if path.parent.name == "checkpoint-4"
+    ]
+    assert_equal(*heads)
 
 
 def test_sharding_on_cpu_which_would_be_dropped_without_a_word_is_refused(tmp_path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import transformers
 from datasets import Dataset
@@ -95,6 +96,7 @@ def test_one_text_has_one_answer_and_a_stream_is_a_stream(served, pipe):
         ("good", {"tasks": ["alike"]}, "compare two texts, found a single one"),
         (3, {}, "A text must be a string, or for a pair"),
         ([("a", "b", "c")], {}, "A text must be a string, or for a pair"),
+        (pd.DataFrame({"text": ["good"]}), {}, "Texts must be a list or a column of them, found a DataFrame"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(served, inputs, options, message):

@@ -354,6 +354,15 @@ def test_a_table_is_not_taken_for_the_names_of_its_columns(pipe, table):
             answer(table)
 
 
+def test_a_batch_of_rows_is_not_taken_for_the_words_of_one_text(tokenizer):
+    pipe = pipe_of(tokenizer, TASKS[0])
+    rows = Dataset.from_dict({"text": ["First text.", "Second text."]})
+    with pytest.raises(
+        ValueError, match=r"A text must be a string where no task labels words, found a list.*rows\['text"
+    ):
+        pipe(rows[:2])
+
+
 def test_no_text_at_all_is_refused(pipe):
     with pytest.raises(ValueError, match=r"A text must be a string, found \(\)"):
         pipe(())

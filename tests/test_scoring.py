@@ -4,12 +4,14 @@ import inspect
 import math
 import pickle
 import secrets
+import shutil
 
 import cloudpickle
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from conftest import make_tokenizer, tiny_bert
 from datasets import Dataset
 from records import TASKS
@@ -155,6 +157,29 @@ def test_it_maps_a_data_set(scorer, checkpoint):
     assert mapped["embedding"][3] is None
     again = Dataset.from_dict(BATCH).map(scorer, batched=True, batch_size=3)
     assert again._fingerprint == mapped._fingerprint, "a scorer that was called is the same scorer"
+
+
+def test_answers_that_were_cached_are_not_those_of_a_later_model_in_the_folder(tmp_path, checkpoint):
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    scorer = MultiTaskScorer(str(folder), device="cpu")
+
+    def key():
+        return Dataset.from_dict({"text": ["good film"]}).map(scorer, batched=True)._fingerprint
+
+    first = key()
+    model = MultiTaskModel.from_pretrained(folder)
+    torch.nn.init.zeros_(model.heads["topic"].weight)
+    model.save_pretrained(folder)
+    assert key() == first, "the model that was loaded still answers"
+    scorer = pickle.loads(pickle.dumps(scorer))
+    assert key() != first
+
+
+def test_a_scorer_can_be_sent_from_where_its_folder_is_not_seen(tmp_path):
+    sent = pickle.loads(pickle.dumps(MultiTaskScorer(str(tmp_path / "elsewhere"))))
+    with pytest.raises(OSError):
+        sent({"text": ["good"]})
 
 
 def adapters(scorer, arrow_schema):

@@ -229,6 +229,26 @@ def test_a_stray_quote_in_a_tsv_that_would_swallow_rows_is_refused(tmp_path):
         load_splits("news", DatasetSettings(path=str(tmp_path), text="text", targets={"topic": "topic"}), tmp_path)
 
 
+def test_a_tab_within_a_quoted_cell_of_a_tsv_is_a_part_of_it(load):
+    rows = [{"text": "one\ttwo", "topic": "News"}, {"text": "one\ntwo", "topic": "News"}]
+    found = load({"train.tsv": pd.DataFrame(rows).to_csv(index=False, sep="\t")})
+    assert [dict(row) for row in found["train"]] == rows
+
+
+@pytest.mark.parametrize("folder", ["v[2]", "a*"])
+def test_names_that_look_like_patterns_are_names(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    for name, text in (("rows[1].csv", "right"), ("rows1.csv", "wrong")):
+        (tmp_path / folder / name).write_text(f"text,topic\n{text},News\n")
+    settings = DatasetSettings(path=f"{folder}/rows[1].csv", text="text", targets={"topic": "topic"})
+    assert load_splits("news", settings, tmp_path)["train"]["text"][:] == ["right"]
+
+
+def test_a_long_csv_is_read_in_parts_to_the_same_rows(load, monkeypatch):
+    monkeypatch.setattr("hf_multitask.data.csv_files.CHUNK", 1)
+    assert [dict(row) for row in load({"train.csv": csv()})["train"]] == ROWS
+
+
 def test_of_several_files_the_one_with_the_row_is_named(load):
     files = {"a.csv": csv(), "b.csv": "text,topic\na,x\nb\n"}
     with pytest.raises(ValueError, match=r"found: in b\.csv, 1 cells in row 2, and 2 columns\. Correct the file"):

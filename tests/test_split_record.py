@@ -83,6 +83,25 @@ def test_rows_of_a_file_that_has_grown_are_refused(folder):
         check(record, settings_of())
 
 
+def test_rows_of_a_file_with_the_same_number_of_others_are_refused(folder):
+    record = record_of(settings_of())
+    path = folder / "rows.csv"
+    path.write_text(path.read_text().replace("rows ", "other "))
+    with pytest.raises(ValueError, match=r"no setting of the split differs: .* Restore the targets and the files"):
+        check(record, settings_of(), "train")
+
+
+def test_a_run_goes_on_with_the_training_rows_of_its_checkpoint_alone(folder):
+    state = TrainerState(stateful_callbacks={})
+    RecordedSplits(record_of(settings_of())).on_train_begin(None, state, None)
+    RecordedSplits(record_of(settings_of())).on_train_begin(None, state, None)
+    write(folder / "rows.csv", COUNT + 2)
+    with pytest.raises(
+        ValueError, match=r"the training rows of its checkpoint, found others in the datasets \['rows'\]"
+    ):
+        RecordedSplits(record_of(settings_of())).on_train_begin(None, state, None)
+
+
 def test_what_does_not_change_the_splits_may_be_other(folder, caplog):
     """Labels of a file of its own, whatever the seed; and its path."""
     apart = {"data_files": {"train": "rows.csv", "test": "new.csv"}, "path": "."}

@@ -4,16 +4,17 @@ import gzip
 import itertools
 import json
 
+import numpy as np
 import pytest
 import torch
 from conftest import tiny_bert
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, Image, IterableDataset
 from torch.utils.data import DataLoader
 
 from hf_multitask import MultiTaskCollator, MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_multitask.data import streaming
 from hf_multitask.data.preparation import prepare
-from hf_multitask.data.streaming import StreamedBatches, StreamedMixture
+from hf_multitask.data.streaming import Stream, StreamedBatches, StreamedMixture
 from hf_multitask.data.tokenization import tokenize
 from hf_multitask.settings.mixing_settings import MixingSettings
 from hf_multitask.settings.run_settings import RunSettings
@@ -290,6 +291,40 @@ def test_a_resumed_run_goes_on_at_the_exact_row_to_the_same_weights(tmp_path, to
     assert len({row for batch in rows for row in batch}) == different
     for name, weight in whole.items():
         assert torch.equal(weight, resumed[name]), name
+
+
+@pytest.mark.parametrize(("sizes", "max_rows"), [(PARTS, 43), ((43,), None)])
+def test_a_run_on_a_stream_in_another_order_is_not_resumed(tmp_path, tokenizer, sizes, max_rows):
+    rows = iter([{"text": "good film", "topic": ["News", "Opinion"][row % 2], "score": row % 2} for row in range(43)])
+    first = [list(itertools.islice(rows, size)) for size in PARTS]
+    trained(tmp_path, prepare(run_settings(tmp_path, first)), tokenizer, max_steps=4)
+    rows = itertools.chain(*first)
+    same = [list(itertools.islice(rows, size)) for size in sizes]
+    other = prepare(run_settings(tmp_path, same, dataset={"max_rows": max_rows}))
+    with pytest.raises(ValueError, match="A resumed run must take its rows in the order of its checkpoint, .*'parts'"):
+        trained(tmp_path, other, tokenizer, resume=str(tmp_path / "run" / "checkpoint-4"))
+
+
+def test_columns_that_nobody_asked_for_are_not_read(tmp_path, tokenizer):
+    rows = Dataset.from_list([raw(0, row) | {"image": b"no image"} for row in range(12)])
+    rows = rows.cast_column("image", Image()).to_iterable_dataset()
+    data = prepare(run_settings(tmp_path))
+    stream = Stream("s", rows, data.streams["s"].settings, data.tasks, skips_invalid=False)
+    read = list(stream.read(0, np.random.default_rng(0)))
+    assert sorted(row.number for row in read) == list(range(12))
+    assert {*read[0].cells} == {"text", "topic", "score"}
+
+
+def test_a_task_whose_targets_come_later_is_learned_and_the_log_tells(tmp_path, tokenizer, caplog):
+    rows = [raw(0, row) | ({"topic": None} if row < 6 else {}) for row in range(12)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hf_multitask.data.preparation.SAMPLE", 6)
+        data = prepare(run_settings(tmp_path, [rows]))
+    assert "Task 'topic': the first 6 rows of its stream have no target for it" in caplog.text
+    assert data.untrained == []
+    batches = StreamedBatches(mixture_of(data, tokenizer), list, per_device_batch_size=12)
+    targets = [row["targets"]["topic"] for row in next(iter(batches))]
+    assert sorted(target for target in targets if target is not None) == [0, 0, 0, 1, 1, 1]
 
 
 def test_a_stream_cannot_be_sorted(tmp_path, tokenizer):

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hf_multitask.data.mixing import mix
 from hf_multitask.data.prepared_data import PreparedData
-from hf_multitask.data.tokenization import tokenize, warn_of_cut_texts
+from hf_multitask.data.tokenization import tokenize, warn_of_cut_texts, warn_of_lost_words
 from hf_multitask.modeling.tokenizer_source import load_tokenizer
 
 WORD_TARGETS = {"names": List(Value("int64")), "topic": Value("int64")}
@@ -110,13 +110,16 @@ def test_words_of_rows_without_labels_have_none(pieces):
 
 def test_labelled_words_that_are_cut_off_are_told(pieces, caplog):
     rows = words((["Washing", "is", "is"], [1, 0, -100]), (["is"], [2]))
-    assert tokenize(rows, pieces, 4)[0]["targets"]["names"] == [-100, 1, -100, -100]
+    tokenized = tokenize(rows, pieces, 4)
+    assert tokenized[0]["targets"]["names"] == [-100, 1, -100, -100]
+    assert warn_of_lost_words(rows, tokenized, 4)
     assert "Task 'names': 1 of 3 labelled words have no token within max_length=4 and are left out" in caplog.text
 
 
 def test_nothing_is_told_where_all_words_are_kept(pieces, caplog):
     with caplog.at_level(logging.WARNING):
-        tokenize(words((["Washing", "is"], [1, -100])), pieces, 16)
+        rows = words((["Washing", "is"], [1, -100]))
+        assert not warn_of_lost_words(rows, tokenize(rows, pieces, 16), 16)
     assert caplog.text == ""
 
 

@@ -74,7 +74,7 @@ def main(words: Sequence[str]) -> None:
         with args.main_process_first(desc="preparing the data"):
             model: Any = MultiTaskModel.from_pretrained(told.checkpoint)
             data = scored_data(told.checkpoint, settings, tasks, told.split)
-            splits = data.tokenized(model.tokenizer, model.tokenizer.model_max_length)
+            splits = data.tokenized(model.tokenizer, model.tokenizer.model_max_length, [told.split])
         trainer = MultiTaskTrainer(model, args, processing_class=model.tokenizer)
         prefix = PREFIXES[told.split]
         prediction: Any = trainer.predict(mix(list(splits[told.split].values())), metric_key_prefix=prefix)

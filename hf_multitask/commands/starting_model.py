@@ -7,7 +7,6 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from ..backbones import resolve_backbone
-from ..modeling.backbone import num_positions
 from ..modeling.configuration_multitask import MultiTaskConfig
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.reading import UNLIMITED
@@ -75,9 +74,7 @@ def load_start(start: Start, tasks: Sequence[Task]) -> MultiTaskModel:
         model = _load_earlier(start, tasks)
     else:
         model = MultiTaskModel.from_backbone(start.source, tasks=tasks, pooling=start.pooling)
-    positions = num_positions(model.backbone)
-    if positions is not None:
-        start.tokenizer.model_max_length = min(positions, start.tokenizer.model_max_length)
+    model.tokenizer = start.tokenizer
     return model
 
 

@@ -28,7 +28,7 @@ def validation_batches(checkpoint: str, words: Sequence[str], model: MultiTaskMo
     settings = parse_command_line(words, None, argument_names())
     data = scored_data(checkpoint, settings, model.config.tasks, "validation")
     tokenizer = model.tokenizer
-    rows = mix(list(data.tokenized(tokenizer, tokenizer.model_max_length)["validation"].values()))
+    rows = mix(list(data.tokenized(tokenizer, tokenizer.model_max_length, ["validation"])["validation"].values()))
     collate = MultiTaskCollator(tokenizer, model.config.tasks)
     order = rows.with_format("numpy")["length"][:].argsort()  # texts of similar length together: little padding
     return [

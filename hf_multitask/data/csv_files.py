@@ -1,6 +1,5 @@
 """How csv and tsv files are read: every cell as the string that stands there, or not at all."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,9 @@ import pandas as pd
 from datasets import Features, Value
 
 from ..files.csv_rows import MalformedError, csv_rows
+
+CHUNK = 100_000
+"""Rows that are read together: as strings of Python they take several times the memory that they have in the file."""
 
 ENCODING = "utf-8-sig"
 """UTF-8, with a byte order mark or without."""
@@ -47,9 +49,8 @@ def csv_options(files: Sequence[Path], suffix: str) -> dict[str, Any]:
     columns = [_columns(file, cells) for file in files]
     if any(set(names) != set(columns[0]) for names in columns):
         raise ValueError(f"different columns, {' and '.join(map(str, columns))}")
-    # In one chunk: of a chunk whose first row is longer than the header, pandas before 3.1 shifts every row.
     features = Features({name: Value("string") for name in columns[0]})
-    return cells | {"features": features, "chunksize": sys.maxsize}
+    return cells | {"features": features, "chunksize": CHUNK}
 
 
 def _columns(file: Path, cells: Mapping[str, Any]) -> list[str]:

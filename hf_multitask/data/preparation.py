@@ -1,7 +1,7 @@
 """All datasets of a run, read, checked and mapped to all of its tasks."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,8 @@ def prepare(
             forms = forms_of(name, rows, settings.datasets[name], tasks)
             formed.setdefault(split, {}).update({form: found for form, found in forms.items() if len(found)})
     splits_of_run = {split: formed[split] for split in SPLITS if split in formed}
-    _check_every_task_has_targets([task for task in tasks if task.name not in known], splits_of_run)
+    fed_by_streams = {task for name in streamed for task in settings.datasets[name].targets}
+    _check_every_task_has_targets([task for task in tasks if task.name not in known], splits_of_run, fed_by_streams)
     if for_training:
         _check_train(settings, [task for task in tasks if task.name in known], splits_of_run)
     rows_of_splits = {split: list(rows.values()) for split, rows in splits_of_run.items()}
@@ -183,10 +184,14 @@ def seed_of(settings: RunSettings) -> int:
     return int(settings.training.get("seed", DEFAULT_SEED))
 
 
-def _check_every_task_has_targets(tasks: list[Task], splits: Splits) -> None:
+def _check_every_task_has_targets(tasks: list[Task], splits: Splits, fed_by_streams: Collection[str]) -> None:
     for split, datasets in splits.items():
         for task in tasks:
-            if not count_targets(task, datasets.values()):
+            if count_targets(task, datasets.values()):
+                continue
+            if split == "train" and task.name in fed_by_streams:
+                logger.warning("Task %r: the first %d rows of its stream have no target for it", task.name, SAMPLE)
+            else:
                 raise ValueError(
                     f"Task {task.name!r}, split {split!r}: there must be labelled rows, found none in the datasets "
                     f"{list(datasets)}. Add rows to this split of a dataset with targets for the task, or leave the "

@@ -1,6 +1,6 @@
 """Rows, tasks and what is known of both: what a run trains on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
@@ -11,10 +11,11 @@ from transformers import PreTrainedTokenizerBase
 
 from ..modeling.task import Task
 from ..modeling.texts import Words
+from ..settings.dataset_settings import SPLITS
 from .mapping import SkippedRow
 from .statistics import count_targets, label_counts, numbers
 from .streaming import Stream
-from .tokenization import hash_of, tokenize, warn_of_cut_texts
+from .tokenization import hash_of, tokenize, warn_of_cut_texts, warn_of_lost_words
 
 Splits: TypeAlias = dict[str, dict[str, Dataset]]
 """Per split and dataset, rows."""
@@ -37,13 +38,19 @@ class PreparedData:
     skipped: tuple[SkippedRow, ...] = ()
     streams: Mapping[str, Stream] = field(default_factory=dict)
 
-    def tokenized(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Splits:
-        """Per split and dataset, the tokenised rows."""
+    def tokenized(
+        self, tokenizer: PreTrainedTokenizerBase, max_length: int, splits: Collection[str] = SPLITS
+    ) -> Splits:
+        """Per split and dataset, the tokenised rows; of these `splits`, those that there are."""
         known = hash_of(tokenizer)
+        wanted = {split: datasets for split, datasets in self.splits.items() if split in splits}
         tokenized = {
             split: {name: tokenize(rows, tokenizer, max_length, known) for name, rows in datasets.items()}
-            for split, datasets in self.splits.items()
+            for split, datasets in wanted.items()
         }
+        for split, datasets in wanted.items():
+            for name, rows in datasets.items():
+                warn_of_lost_words(rows, tokenized[split][name], max_length)
         warn_of_cut_texts(tokenized, max_length)
         return tokenized
 
@@ -68,9 +75,13 @@ class PreparedData:
 
     @cached_property
     def untrained(self) -> list[str]:
-        """Names of the tasks without a target in the training rows: only those of an earlier model can be."""
+        """Names of the tasks without a target in the training rows: only those of an earlier model can be.
+
+        A stream has targets behind its first rows, too.
+        """
         train = self.splits["train"].values()
-        return [task.name for task in self.tasks if not count_targets(task, train)]
+        streamed = {task for stream in self.streams.values() for task in stream.settings.targets}
+        return [task.name for task in self.tasks if task.name not in streamed and not count_targets(task, train)]
 
     def label_counts(self, split: str) -> dict[str, dict[str, int]]:
         """Per task with labels, and rows in any split, how many rows (or words) of `split` have each."""

@@ -1,5 +1,6 @@
 """From files or a Hub dataset to raw rows, split by split."""
 
+import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -217,7 +218,7 @@ def _load_files(where: str, split: str, files: list[Path], streaming: bool = Fal
             f"found {missing or list(map(str, files))}. Correct path or data_files."
         )
     (suffix,) = suffixes
-    names = [str(file) for file in files]
+    names = [glob.escape(str(file)) for file in files]  # they would be read as patterns
     if streaming and suffix not in STREAMED:
         raise ValueError(
             f"{where}, split {split!r}: files that are streamed must be {', '.join(STREAMED[:-1])} or {STREAMED[-1]}, "
@@ -231,8 +232,8 @@ def _load_files(where: str, split: str, files: list[Path], streaming: bool = Fal
         return load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
     except Exception as error:  # each format, and each compression, has its own
         raise ValueError(
-            f"{where}, split {split!r}: {', '.join(names)} must be readable {suffix} in UTF-8 with at least one row, "
-            f"found: {_cause(error)}. Correct the file."
+            f"{where}, split {split!r}: {', '.join(map(str, files))} must be readable {suffix} in UTF-8 with at least "
+            f"one row, found: {_cause(error)}. Correct the file."
         ) from error
 
 

@@ -11,6 +11,7 @@ from datasets import Dataset
 from ..settings.run_settings import RunSettings
 from .preparation import seed_of
 from .prepared_data import PreparedData
+from .same_texts import text_keys
 
 logger = logging.getLogger(__name__)
 
@@ -94,5 +95,7 @@ def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 
 def _checksum(rows: Dataset) -> str:
-    """Of where the rows come from, in their order."""
-    return hashlib.sha256("\n".join(rows["row"][:]).encode()).hexdigest()
+    """Of where the rows come from, and of their texts, in their order."""
+    found = hashlib.sha256("\n".join(rows["row"][:]).encode())
+    found.update(text_keys(rows).tobytes())
+    return found.hexdigest()

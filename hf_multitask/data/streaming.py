@@ -19,7 +19,7 @@ from ..settings.mixing_settings import MixingSettings
 from .mapping import forms_of, map_rows
 from .mixing import PLACES, ROWS, random_stream
 from .skipped_rows import check_none_skipped
-from .tokenization import hash_of, tokenize
+from .tokenization import hash_of, tokenize, warn_of_lost_words
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +66,13 @@ class Stream:
         self.skips_invalid = skips_invalid
         targets = [column for task in settings.targets for column in settings.target_columns(task)]
         self._columns = list(dict.fromkeys([*settings.text_columns, *targets]))
-        self._rows = rows
+        self._rows = rows.select_columns(self._columns)  # the others would be decoded, images too
         self.num_skipped = 0
+        self._has_told_of_lost_words = False
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the order of a pass, as far as it is known without reading, as plain values."""
+        return {"parts": self._rows.num_shards, "max_rows": self.settings.max_rows}
 
     def read(self, pass_number: int, generator: np.random.Generator) -> Iterator[RawRow]:
         """All rows of one pass, each once, in an order that `generator` decides; `BUFFER` of them are held.
@@ -95,7 +100,12 @@ class Stream:
         with _no_progress_bars():
             for (_, part), rows in by_part.items():
                 usable = self._map(part, rows)
-                for row in tokenize(usable, tokenizer, max_length, tokenizer_hash) if len(usable) else ():
+                if len(usable) == 0:
+                    continue
+                tokenized = tokenize(usable, tokenizer, max_length, tokenizer_hash)
+                if not self._has_told_of_lost_words:
+                    self._has_told_of_lost_words = warn_of_lost_words(usable, tokenized, max_length)
+                for row in tokenized:
                     found[part, int(row["row"].rpartition("/")[2]) - 1] = row
         return [found.get((row.part, row.number)) for row in raw]
 
@@ -162,6 +172,13 @@ class StreamedMixture:
         first = next(iter(datasets.values()))[0]
         self.filler = first | {"targets": dict.fromkeys(first["targets"])}
         self._finishing = (tokenizer, max_length, hash_of(tokenizer))
+
+    def identity(self) -> dict[str, Any]:
+        """Per dataset, what decides the order of its rows besides the seed: their number, or what a stream tells."""
+        return {
+            name: source.identity() if isinstance(source, Stream) else len(source)
+            for name, source in self.sources.items()
+        }
 
     def draws(self, seed: int, batch_rows: int) -> Iterator[list[tuple[int, Any]]]:
         """The rows of each effective batch, each the number of its source and what `finish` asks for; without an end.
@@ -233,7 +250,7 @@ class StreamedBatches(torch.utils.data.IterableDataset[dict[str, Any]]):
     def identity(self) -> dict[str, Any]:
         """What decides which rows form which effective batch, as plain values."""
         batch = self.per_device_batch_size * self.num_processes * self.accumulation_steps
-        return {"shares": self.mixture.shares, "batch": batch, "seed": self.seed}
+        return {"shares": self.mixture.shares, "batch": batch, "seed": self.seed, "rows": self.mixture.identity()}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = torch.utils.data.get_worker_info()

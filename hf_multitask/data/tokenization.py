@@ -11,6 +11,7 @@ from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
 from ..modeling.labels import IGNORE_INDEX
+from ..modeling.reading import cut_to
 
 logger = logging.getLogger(__name__)
 
@@ -46,18 +47,18 @@ def tokenize(
         )
 
     spaced = has_words and _needs_spaces(tokenizer)
+    cut: dict[str, Any] = cut_to(max_length)
 
     def encode(batch: Mapping[str, list[Any]]) -> dict[str, Any]:
         encoded = tokenizer(
             *(_spaced(batch[name]) if spaced else batch[name] for name in columns),
-            truncation=True,
-            max_length=max_length,
+            **cut,
             is_split_into_words=has_words,
         )
         lengths = [len(ids) for ids in encoded["input_ids"]]
         found: dict[str, Any] = dict(encoded)
         if has_second:
-            second = tokenizer(batch["second_text"], truncation=True, max_length=max_length)
+            second = tokenizer(batch["second_text"], **cut)
             found["pair_input_ids"] = second["input_ids"]
             lengths = [max(length, len(ids)) for length, ids in zip(lengths, second["input_ids"], strict=True)]
         if max(lengths) > tokenizer.model_max_length:
@@ -87,8 +88,6 @@ def tokenize(
         new_fingerprint=fingerprint,
         desc="Tokenising",
     )
-    for task in word_tasks:
-        _report_lost_words(task, _num_labelled(dataset, task), _num_labelled(tokenized, task), max_length)
     return tokenized
 
 
@@ -109,6 +108,26 @@ def warn_of_cut_texts(splits: Mapping[str, Mapping[str, Dataset]], max_length: i
             "Texts are read up to max_length=%d tokens, which %s fill. Raise it where their ends matter",
             *(max_length, ", ".join(found)),
         )
+
+
+def warn_of_lost_words(dataset: Dataset, tokenized: Dataset, max_length: int) -> bool:
+    """Say how many labelled words are not read, and whether there are any.
+
+    Args:
+        dataset: Mapped rows.
+        tokenized: The same behind [`tokenize`].
+        max_length: In tokens, special tokens included.
+    """
+    has_lost = False
+    for task in _word_tasks(dataset):
+        num_words, num_left = _num_labelled(dataset, task), _num_labelled(tokenized, task)
+        if num_left < num_words:
+            has_lost = True
+            logger.warning(
+                "Task %r: %d of %d labelled words have no token within max_length=%d and are left out",
+                *(task, num_words - num_left, num_words, max_length),
+            )
+    return has_lost
 
 
 def hash_of(tokenizer: PreTrainedTokenizerBase) -> str | None:
@@ -163,11 +182,3 @@ def _align(labels: list[int] | None, word_ids: list[int | None]) -> list[int] | 
 def _num_labelled(dataset: Dataset, task: str) -> int:
     targets = pc.list_flatten(pc.struct_field(dataset.with_format("arrow")[:]["targets"], task))
     return int(pc.sum(pc.not_equal(targets, IGNORE_INDEX)).as_py() or 0)
-
-
-def _report_lost_words(task: str, num_words: int, num_left: int, max_length: int) -> None:
-    if num_left < num_words:
-        logger.warning(
-            "Task %r: %d of %d labelled words have no token within max_length=%d and are left out",
-            *(task, num_words - num_left, num_words, max_length),
-        )

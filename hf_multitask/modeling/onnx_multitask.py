@@ -18,7 +18,7 @@ from .notices import Notices
 from .onnx_graph import GRAPH_FILE, SENTENCE_EMBEDDING, WEIGHTS_FILE, Arrays, OnnxGraph, logits_name
 from .reading import Reading, read
 from .task import Task, choose_tasks
-from .texts import Text, as_text
+from .texts import Text, as_text, check_no_table
 from .tokenizer_source import load_tokenizer
 
 
@@ -103,6 +103,7 @@ class OnnxMultiTask:
             ValueError: An input is neither a text nor a pair; a task is unknown, or needs pairs and got single texts.
         """
         check_top_k(top_k)
+        check_no_table(inputs)
         chosen = self.config.tasks if tasks is None else choose_tasks(self.config.tasks, tasks)
         if isinstance(inputs, str | Mapping | tuple) or not isinstance(inputs, Iterable):
             [answer] = self._answers([inputs], chosen, top_k, 1)
@@ -151,6 +152,7 @@ class OnnxMultiTask:
         self, inputs: Iterable[Any], tasks: Sequence[Task], top_k: int | None, batch_size: int
     ) -> Iterator[dict[str, Any]]:
         notices = Notices()
+        takes_words = any(task.reads_tokens for task in self.config.tasks)
 
         def answer(batch: list[Text]) -> list[dict[str, Any]]:
             reading = read(self.tokenizer, batch, tasks, "np")
@@ -158,7 +160,7 @@ class OnnxMultiTask:
             return answer_texts(tasks, self._logits(reading, tasks), reading.texts, reading.words, top_k)
 
         try:
-            for window in in_windows(map(as_text, inputs), batch_size):
+            for window in in_windows((as_text(value, takes_words) for value in inputs), batch_size):
                 yield from in_batches(window, answer, batch_size, characters)
         finally:
             notices.tell(self.tokenizer.model_max_length)

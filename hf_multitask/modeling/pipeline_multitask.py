@@ -30,8 +30,8 @@ class MultiTaskPipeline(Pipeline):
     empty.
 
     Labels of words are those of the first text of a pair. Its words are those that [`find_words`] finds; or they are
-    given, as a list in a mapping, `{"text": ["A", "word"]}`, or in a tuple, `(["A", "word"],)`. All tasks then read
-    them joined by one space each, and `start` and `end` count in that.
+    given, as a list in a mapping, `{"text": ["A", "word"]}`, or in a tuple, `(["A", "word"],)`, to a model that has
+    such a task. All tasks then read them joined by one space each, and `start` and `end` count in that.
 
     Args:
         model: The model.
@@ -124,6 +124,7 @@ class MultiTaskPipeline(Pipeline):
     ) -> Iterator[dict[str, Any]]:
         """The answers in the order of the texts, while they are read, a window at a time; see [`in_windows`]."""
         notices = Notices()
+        takes_words = any(task.reads_tokens for task in self.model.config.tasks)
 
         def answer(batch: list[Text]) -> list[dict[str, Any]]:
             inputs = self.preprocess(batch, **preprocess_params)
@@ -131,7 +132,7 @@ class MultiTaskPipeline(Pipeline):
             return self.postprocess(self.forward(inputs, **forward_params), **params)
 
         try:
-            for window in in_windows(map(as_text, inputs), batch_size):
+            for window in in_windows((as_text(value, takes_words) for value in inputs), batch_size):
                 with serving(self.model, self.performance):  # weights are cast to bfloat16 once for all its batches
                     answers = in_batches(window, answer, batch_size, characters)
                 yield from answers

@@ -104,6 +104,11 @@ def pad(tokenizer: Any, rows: Sequence[Row], tensors: str) -> Any:
     return tokenizer.pad(list(rows), padding_side="right", return_tensors=tensors, **size)
 
 
+def cut_to(limit: int) -> dict[str, Any]:
+    """What to tell a tokenizer so that it cuts texts to so many tokens, or not at all from `UNLIMITED` on."""
+    return {"truncation": True, "max_length": limit} if limit < UNLIMITED else {}
+
+
 def cut_places(tokenizer: Any, columns: Sequence[list[str]], encoded: Any) -> set[int]:
     """Places of the texts that have more tokens than were read."""
     limit = tokenizer.model_max_length
@@ -117,8 +122,7 @@ def cut_places(tokenizer: Any, columns: Sequence[list[str]], encoded: Any) -> se
 
 def _encoded(tokenizer: Any, columns: Sequence[list[str]]) -> Any:
     """The tokens of texts, or of pairs, cut and never padded: a fast tokenizer that is told to pad does so for all."""
-    limit = tokenizer.model_max_length
-    return tokenizer(*columns, **({"truncation": True, "max_length": limit} if limit < UNLIMITED else {}))
+    return tokenizer(*columns, **cut_to(tokenizer.model_max_length))
 
 
 def _rows(encoded: Any) -> list[Row]:

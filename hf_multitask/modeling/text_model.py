@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig
 
+from .backbone import num_positions
 from .companions import save_companions
 from .embedding import encode, prompt_of
 from .hub import HubModel
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 class TextModel(KnownParts, HubModel):
     """A model that knows its tokenizer, embeds texts, and saves beside itself all by which others open it."""
+
+    backbone: Any
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
@@ -35,7 +38,7 @@ class TextModel(KnownParts, HubModel):
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with `output_loading_info=True`
         if pretrained_model_name_or_path is not None:
             name = str(pretrained_model_name_or_path)
-            model.tokenizer_source = TokenizerSource(name, hub_kwargs, config=model.config)
+            model.tokenizer_source = TokenizerSource(name, hub_kwargs, model.config, num_positions(model.backbone))
         return loaded
 
     def encode(
@@ -106,6 +109,10 @@ class TextModel(KnownParts, HubModel):
 
     @tokenizer.setter
     def tokenizer(self, tokenizer: Any) -> None:
+        """Take a tokenizer, which from now on reads no more of a text than the encoder has positions for."""
+        positions = num_positions(self.backbone)
+        if tokenizer is not None and positions is not None:
+            tokenizer.model_max_length = min(positions, tokenizer.model_max_length)
         self._tokenizer = tokenizer
 
     def save_tokenizer(self, folder: Path) -> None:

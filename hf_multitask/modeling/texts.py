@@ -53,13 +53,15 @@ def check_no_table(texts: Any) -> None:
         )
 
 
-def as_text(value: Any) -> Text:
+def as_text(value: Any, takes_words: bool = True) -> Text:
     """The text or pair that a user means.
 
     Args:
         value: A string; two strings; or a mapping with `text`, maybe `text_pair`, and whatever else. In a mapping or a
             tuple the first text may be a list of its words, `{"text": ["A", "word"]}`, which becomes [`Words`]; a list
             of two strings by itself is a pair.
+        takes_words: Whether lists of words are taken: where no task labels words, a list in a mapping is rather a
+            batch of a data set, of many texts.
 
     Raises:
         ValueError: It is none of these.
@@ -73,6 +75,11 @@ def as_text(value: Any) -> Text:
     if isinstance(parts, list | tuple) and len(parts) in (1, 2):
         first, *second = parts
         if isinstance(first, list | tuple | np.ndarray):
+            if not takes_words:
+                raise ValueError(
+                    "A text must be a string where no task labels words, found a list. Pass a column of texts by "
+                    "itself, such as rows['text'], not a batch of rows as one mapping."
+                )
             first = Words(list(first))
         if all(isinstance(part, str) for part in (first, *second)):
             return (first, *second)

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from .run_callback import RunCallback
@@ -77,7 +78,7 @@ class TaskStopping(RunCallback):
             value = metrics[key] if higher_is_better else -metrics[key]
             if value > self._best.get(task, float("-inf")):
                 self._best[task], self._waited[task] = value, 0
-                self._heads[task] = {name: p.detach().cpu().clone() for name, p in _head(model, task).items()}
+                self._heads[task] = {name: _values(p) for name, p in _head(model, task).items()}
                 continue
             self._waited[task] = self._waited.get(task, 0) + 1
             if self._waited[task] >= self._patience:
@@ -126,7 +127,7 @@ class TaskStopping(RunCallback):
         for task in self._pending:
             for name, parameter in _head(model, task).items():
                 if name in self._heads.get(task, {}):
-                    parameter.copy_(self._heads[task][name])
+                    _set(parameter, self._heads[task][name])
         self._pending.clear()
 
     def _stop(self, task: str, state: TrainerState) -> None:
@@ -137,6 +138,18 @@ class TaskStopping(RunCallback):
                 "Task %r stopped at step %d: %d evaluations without a better %s",
                 *(task, state.global_step, self._patience, self._metrics[task][0]),
             )
+
+
+def _values(parameter: nn.Parameter) -> Tensor:
+    """A copy of all its values, of which a process may have a share."""
+    values = parameter.detach()
+    return (values.full_tensor() if isinstance(values, DTensor) else values).cpu().clone()
+
+
+def _set(parameter: nn.Parameter, values: Tensor) -> None:
+    if isinstance(parameter, DTensor):
+        values = distribute_tensor(values.to(parameter.device), parameter.device_mesh, parameter.placements)
+    parameter.copy_(values)
 
 
 def _head(model: nn.Module, task: str) -> dict[str, nn.Parameter]:
