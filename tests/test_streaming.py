@@ -12,9 +12,10 @@ from datasets import Dataset, Image, IterableDataset
 from torch.utils.data import DataLoader
 
 from hf_multitask import MultiTaskCollator, MultiTaskTrainer, MultiTaskTrainingArguments
-from hf_multitask.data import streaming
+from hf_multitask.data import stream, streaming
 from hf_multitask.data.preparation import prepare
-from hf_multitask.data.streaming import Stream, StreamedBatches, StreamedMixture
+from hf_multitask.data.stream import Stream
+from hf_multitask.data.streaming import StreamedBatches, StreamedMixture
 from hf_multitask.data.tokenization import tokenize
 from hf_multitask.settings.mixing_settings import MixingSettings
 from hf_multitask.settings.run_settings import RunSettings
@@ -30,8 +31,8 @@ PARTS = (20, 17, 6)  # 43 rows, a prime
 def _small(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(streaming, "READ_AHEAD", 8)
-    monkeypatch.setattr(streaming, "CHUNK", 10)
-    monkeypatch.setattr(streaming, "BUFFER", 30)  # fewer than there are rows
+    monkeypatch.setattr(stream, "CHUNK", 10)
+    monkeypatch.setattr(stream, "BUFFER", 30)  # fewer than there are rows
 
 
 def raw(part, row):
@@ -309,8 +310,8 @@ def test_columns_that_nobody_asked_for_are_not_read(tmp_path, tokenizer):
     rows = Dataset.from_list([raw(0, row) | {"image": b"no image"} for row in range(12)])
     rows = rows.cast_column("image", Image()).to_iterable_dataset()
     data = prepare(run_settings(tmp_path))
-    stream = Stream("s", rows, data.streams["s"].settings, data.tasks, skips_invalid=False)
-    read = list(stream.read(0, np.random.default_rng(0)))
+    found = Stream("s", rows, data.streams["s"].settings, data.tasks, skips_invalid=False)
+    read = list(found.read(0, np.random.default_rng(0)))
     assert sorted(row.number for row in read) == list(range(12))
     assert {*read[0].cells} == {"text", "topic", "score"}
 

@@ -20,7 +20,7 @@ from .skipped_rows import check_none_skipped
 from .sources import given_splits, load_splits, load_stream
 from .splitting import cut, draw
 from .statistics import count_targets, fit_tasks
-from .streaming import Stream
+from .stream import Stream
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from ..modeling.texts import Words
 from ..settings.dataset_settings import SPLITS
 from .mapping import SkippedRow
 from .statistics import count_targets, label_counts, numbers
-from .streaming import Stream
+from .stream import Stream
 from .tokenization import hash_of, tokenize, warn_of_cut_texts, warn_of_lost_words
 
 Splits: TypeAlias = dict[str, dict[str, Dataset]]
