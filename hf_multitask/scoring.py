@@ -46,7 +46,8 @@ class MultiTaskScorer:
 
     Args:
         model_name_or_path: A checkpoint, in a folder that each machine sees or on the Hub.
-        text: The column with the texts, or with lists of their words (see [`MultiTaskPipeline`]).
+        text: The column with the texts, or for a model that labels words with lists of them (see
+            [`MultiTaskPipeline`]).
         text_pair: The column with the second text of each pair.
         tasks: Names of the tasks to answer; by default all that can be asked of these texts, `()` for none.
         top_k: How many labels to tell: 1 tells what was decided, `None` tells all labels.

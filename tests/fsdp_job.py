@@ -47,12 +47,11 @@ def main(folder: str, sharding: str, per_device: str, resume: str = "", others: 
         fresh(torch.load(Path(folder) / "weights.pt", weights_only=True)),
         MultiTaskTrainingArguments(
             str(Path(folder) / "output"),
-            **{"num_train_epochs": 2, "head_learning_rate": 5e-3, **json.loads(others)},
+            **{"num_train_epochs": 2, "head_learning_rate": 5e-3, "save_strategy": "epoch", **json.loads(others)},
             per_device_train_batch_size=int(per_device),
             learning_rate=1e-3,
             weight_decay=0.1,
             train_sampling_strategy="sequential",
-            save_strategy="epoch",
             logging_steps=1,
             disable_tqdm=True,
             use_cpu=True,
@@ -72,6 +71,8 @@ def main(folder: str, sharding: str, per_device: str, resume: str = "", others: 
         }
         for group in job.optimizer.param_groups
     ]
+    if job._stopping:
+        assert job._stopping.stopped, "else nothing is shown"
     metrics = job.evaluate()
     job.save_model()
     state = {

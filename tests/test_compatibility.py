@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_bert
-from test_trainer import first_gradients, fresh, relative_difference, trainer, weights  # noqa: F401 - a fixture
+from test_trainer import InterruptsAfter, first_gradients, fresh, relative_difference, trainer, weights  # noqa: F401
+from transformers import TrainerCallback
 
 from hf_multitask.settings.lora_settings import LoraSettings
 from hf_multitask.training.adapters import add_lora
@@ -218,6 +219,34 @@ def test_a_model_that_was_trained_in_bfloat16_is_plain_and_its_trainer_still_eva
         model.encode("good film")
     half, whole = torch.bfloat16, torch.float32
     assert seen == [half, half, whole, whole, whole, whole, half, half, whole]
+
+
+def test_an_evaluation_behind_a_run_that_failed_has_its_precision(tmp_path, tokenizer):
+    model, seen = tiny_bert(), []
+    job = trainer(tmp_path, tokenizer, model, bf16=True)
+    job.add_callback(InterruptsAfter(1))
+    with pytest.raises(KeyboardInterrupt):
+        job.train()
+    model.heads["topic"].register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
+    job.evaluate()
+    model(input_ids=torch.tensor([[2, 3]]))
+    assert seen == [torch.bfloat16, torch.bfloat16, torch.float32]
+
+
+def test_another_trainer_that_evaluates_on_the_way_leaves_a_run_its_precision(tmp_path, tokenizer):
+    model = tiny_bert()
+    other = trainer(tmp_path / "other", tokenizer, model)
+
+    class Evaluates(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            other.evaluate()
+
+    job = trainer(tmp_path, tokenizer, model, bf16=True, num_train_epochs=2)
+    job.add_callback(Evaluates())
+    seen = []
+    model.heads["topic"].register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
+    job.train()
+    assert seen == [torch.float32, torch.float32, torch.bfloat16] * 2
 
 
 def test_noise_that_depends_on_the_padding_has_it(tmp_path, tokenizer, caplog):

@@ -96,6 +96,7 @@ def test_the_best_heads_of_stopped_tasks_come_back_as_in_one_process(folder):
     stopping = {"task_patience": 1, "eval_strategy": "epoch", "num_train_epochs": 6, "head_learning_rate": 0.05}
     expected = run(folder / "plain stopping", "plain", 1, **stopping)[2]
     assert_equal(run(folder / "sharded stopping", "sharded", 2, **stopping)[2], expected)
+    assert_equal(run(folder / "sharded unsaved", "sharded", 2, **stopping, save_strategy="no")[2], expected)
     heads = [
         load_file(path)
         for path in sorted(folder.glob("* stopping/output/checkpoint-*/task_stopping.safetensors"))

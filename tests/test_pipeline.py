@@ -354,6 +354,18 @@ def test_a_table_is_not_taken_for_the_names_of_its_columns(pipe, table):
             answer(table)
 
 
+def test_no_more_is_read_of_a_text_than_the_encoder_has_positions_for():
+    unlimited = make_tokenizer()
+    unlimited.model_max_length = 10**30
+    model = tiny_bert(tasks=TASKS[:1])
+    pipe = MultiTaskPipeline(model=model, tokenizer=unlimited, device="cpu")
+    assert pipe("good " * 500)
+    model.tokenizer = make_tokenizer()
+    model.tokenizer.model_max_length = 10**30
+    model.tokenizer = model.tokenizer
+    assert model.encode("good " * 500).shape == (model.config.hidden_size,)
+
+
 def test_a_batch_of_rows_is_not_taken_for_the_words_of_one_text(tokenizer):
     pipe = pipe_of(tokenizer, TASKS[0])
     rows = Dataset.from_dict({"text": ["First text.", "Second text."]})

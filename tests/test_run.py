@@ -92,3 +92,21 @@ def test_a_stream_must_be_cut_to_what_the_encoder_can_read(run_of, unlimited):
 def test_single_texts_are_no_samples_of_a_similarity_and_that_is_said_before_training(run_of):
     with pytest.raises(ValueError, match=r"sample_texts must be answered by .*, found only similarities. Leave"):
         run_of(PAIRS | {"sample_texts": ["good film"]})
+
+
+def test_a_run_whose_training_rows_have_changed_is_not_resumed(run_of, tmp_path):
+    mild = {
+        "output_dir": "output",
+        "use_cpu": True,
+        "report_to": "none",
+        "save_strategy": "epoch",
+        "num_train_epochs": 2,
+    }
+    first = run_of(MOODS | {"training": mild})
+    first.trainer.train()
+    again = MOODS | {"training": mild | {"resume_from_checkpoint": "true", "num_train_epochs": 4}}
+    assert run_of(again).checkpoint is not None
+    rows = tmp_path / "moods" / "train.jsonl"
+    rows.write_text(rows.read_text().replace("bad film", "bad song", 1))
+    with pytest.raises(ValueError, match=r"training rows of its checkpoint, found others in the datasets \['moods'\]"):
+        run_of(again)

@@ -6,7 +6,7 @@ import pytest
 from transformers import TrainerState
 
 from hf_multitask.data.preparation import prepare
-from hf_multitask.data.split_record import check_same_splits, split_record
+from hf_multitask.data.split_record import check_same_splits, check_same_training_rows, split_record
 from hf_multitask.settings.run_settings import RunSettings
 from hf_multitask.training.recorded_splits import RecordedSplits, recorded_splits
 
@@ -92,14 +92,14 @@ def test_rows_of_a_file_with_the_same_number_of_others_are_refused(folder):
 
 
 def test_a_run_goes_on_with_the_training_rows_of_its_checkpoint_alone(folder):
-    state = TrainerState(stateful_callbacks={})
-    RecordedSplits(record_of(settings_of())).on_train_begin(None, state, None)
-    RecordedSplits(record_of(settings_of())).on_train_begin(None, state, None)
+    record = record_of(settings_of())
+    check_same_training_rows(record, record_of(settings_of()))
     write(folder / "rows.csv", COUNT + 2)
-    with pytest.raises(
-        ValueError, match=r"the training rows of its checkpoint, found others in the datasets \['rows'\]"
-    ):
-        RecordedSplits(record_of(settings_of())).on_train_begin(None, state, None)
+    found = record_of(settings_of())
+    with pytest.raises(ValueError, match=r"rows of its checkpoint, found others in the datasets \['rows'\]"):
+        check_same_training_rows(record, found)
+    for older in (None, {"settings": record["settings"], "rows": {}}):
+        check_same_training_rows(older, found)
 
 
 def test_what_does_not_change_the_splits_may_be_other(folder, caplog):

@@ -323,6 +323,8 @@ def test_a_task_whose_targets_come_later_is_learned_and_the_log_tells(tmp_path, 
         data = prepare(run_settings(tmp_path, [rows]))
     assert "Task 'topic': the first 6 rows of its stream have no target for it" in caplog.text
     assert data.untrained == []
+    with pytest.raises(ValueError, match="Task 'topic', split 'train': there must be labelled rows, found none"):
+        prepare(run_settings(tmp_path, [rows], dataset={"max_rows": 5}))
     batches = StreamedBatches(mixture_of(data, tokenizer), list, per_device_batch_size=12)
     targets = [row["targets"]["topic"] for row in next(iter(batches))]
     assert sorted(target for target in targets if target is not None) == [0, 0, 0, 1, 1, 1]

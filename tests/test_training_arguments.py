@@ -47,6 +47,7 @@ def test_the_default_is_the_specifications(parsed, name, value):
         ("average_tokens_across_devices", False, "True"),
         ("remove_unused_columns", True, "False"),
         ("batch_eval_metrics", True, "False"),
+        ("dataloader_in_order", False, "True"),
         ("prediction_loss_only", True, "False"),
         ("label_names", ["topic"], r"['labels']"),
         ("optim", "galore_adamw", "'adamw_torch'"),

@@ -11,14 +11,14 @@ from transformers.trainer_utils import IntervalStrategy
 from ..data.mixing import Mixture, mix
 from ..data.preparation import prepare
 from ..data.prepared_data import PreparedData
-from ..data.split_record import split_record
+from ..data.split_record import check_same_training_rows, split_record
 from ..data.streaming import StreamedMixture
 from ..settings.command_line import parse_command_line
 from ..settings.run_settings import RunSettings
 from ..training.adapters import add_lora
 from ..training.argument_parser import argument_names, parse_arguments
 from ..training.output_folder import claim_output_folder
-from ..training.recorded_splits import RecordedSplits
+from ..training.recorded_splits import RecordedSplits, recorded_splits
 from ..training.trainer import MultiTaskTrainer
 from .comparison import check_comparison
 from .retention import retain_tasks, teach_tasks
@@ -112,10 +112,13 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
         train_dataset=train,
         eval_dataset=evaluated.get("validation"),
     )
-    trainer.add_callback(RecordedSplits(split_record(settings, data)))
+    record = split_record(settings, data)
+    trainer.add_callback(RecordedSplits(record))
     if settings.compare_single_task:
         check_comparison(trainer, evaluated)
     with args.main_process_first(desc="claiming the output folder"):
         checkpoint = claim_output_folder(args, settings.overwrite_output_dir)  # last: it may move an earlier run
+    if checkpoint is not None:
+        check_same_training_rows(recorded_splits(checkpoint), record)
     earlier = tuple(task.name for task in start.earlier)
     return Run(settings, data, tokenizer, start, trainer, evaluated, checkpoint, earlier, retention)

@@ -125,7 +125,7 @@ def _save(run: Run, results: Mapping[str, Any], before: Mapping[str, Any]) -> No
     """Save the model, with adapters merged into it if it is to be, the log and all scores."""
     trainer, lora = run.trainer, run.settings.lora
     if lora is not None and lora.merge:
-        trainer.model = merge(trainer.model)
+        trainer.model = trainer.model_wrapped = merge(trainer.model)
     trainer.save_model(str(run.folder), _internal_call=True)  # pushed later, with its card
     trainer.save_state()
     for prefix, metrics in results.items():

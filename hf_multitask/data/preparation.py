@@ -91,8 +91,10 @@ def prepare(
             forms = forms_of(name, rows, settings.datasets[name], tasks)
             formed.setdefault(split, {}).update({form: found for form, found in forms.items() if len(found)})
     splits_of_run = {split: formed[split] for split in SPLITS if split in formed}
-    fed_by_streams = {task for name in streamed for task in settings.datasets[name].targets}
-    _check_every_task_has_targets([task for task in tasks if task.name not in known], splits_of_run, fed_by_streams)
+    fed_later = {
+        task for name in streamed if len(raw[name]["train"]) == SAMPLE for task in settings.datasets[name].targets
+    }
+    _check_every_task_has_targets([task for task in tasks if task.name not in known], splits_of_run, fed_later)
     if for_training:
         _check_train(settings, [task for task in tasks if task.name in known], splits_of_run)
     rows_of_splits = {split: list(rows.values()) for split, rows in splits_of_run.items()}
@@ -101,7 +103,7 @@ def prepare(
     streams = {
         name: Stream(name, rows, settings.datasets[name], tasks, skips_invalid=skips) for name, rows in streamed.items()
     }
-    data = PreparedData(tasks, splits_of_run, tuple(skipped), streams)
+    data = PreparedData(tasks, splits_of_run, tuple(skipped), streams, frozenset(fed_later))
     if for_training:
         _warn_of_labels_without_training_rows(settings, data)
         warn_of_trained_texts(splits_of_run)
@@ -184,12 +186,13 @@ def seed_of(settings: RunSettings) -> int:
     return int(settings.training.get("seed", DEFAULT_SEED))
 
 
-def _check_every_task_has_targets(tasks: list[Task], splits: Splits, fed_by_streams: Collection[str]) -> None:
+def _check_every_task_has_targets(tasks: list[Task], splits: Splits, fed_later: Collection[str]) -> None:
     for split, datasets in splits.items():
         for task in tasks:
             if count_targets(task, datasets.values()):
                 continue
-            if split == "train" and task.name in fed_by_streams:
+            is_computed_from = task.problem_type in ("regression", "similarity")  # its mean, or its range
+            if split == "train" and task.name in fed_later and not is_computed_from:
                 logger.warning("Task %r: the first %d rows of its stream have no target for it", task.name, SAMPLE)
             else:
                 raise ValueError(

@@ -31,12 +31,14 @@ class PreparedData:
             for similarities) or `words`, `targets` and `row`; of a streamed training split its first ones.
         skipped: The rows that could not be used, those of streams not among them.
         streams: Per streamed dataset, its training rows.
+        fed_later: Tasks that may have their first targets behind the first rows of a stream.
     """
 
     tasks: list[Task]
     splits: Splits
     skipped: tuple[SkippedRow, ...] = ()
     streams: Mapping[str, Stream] = field(default_factory=dict)
+    fed_later: frozenset[str] = frozenset()
 
     def tokenized(
         self, tokenizer: PreTrainedTokenizerBase, max_length: int, splits: Collection[str] = SPLITS
@@ -77,11 +79,10 @@ class PreparedData:
     def untrained(self) -> list[str]:
         """Names of the tasks without a target in the training rows: only those of an earlier model can be.
 
-        A stream has targets behind its first rows, too.
+        A stream may have them behind its first rows.
         """
         train = self.splits["train"].values()
-        streamed = {task for stream in self.streams.values() for task in stream.settings.targets}
-        return [task.name for task in self.tasks if task.name not in streamed and not count_targets(task, train)]
+        return [task.name for task in self.tasks if task.name not in self.fed_later and not count_targets(task, train)]
 
     def label_counts(self, split: str) -> dict[str, dict[str, int]]:
         """Per task with labels, and rows in any split, how many rows (or words) of `split` have each."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from datasets import Dataset
 
@@ -23,14 +23,35 @@ Its targets and files decide too, as the checksums of the rows tell.
 
 
 def split_record(settings: RunSettings, data: PreparedData) -> dict[str, Any]:
-    """What decided the splits of a run, `settings` by flag, and per split and dataset a checksum, `rows`; plain values.
+    """What decided the splits of a run, `settings` by flag, and per split and dataset a checksum; plain values.
 
     Args:
         settings: Of the run.
         data: What they describe.
     """
     rows = {split: {name: _checksum(rows) for name, rows in found.items()} for split, found in data.splits.items()}
-    return {"settings": _deciding(settings), "rows": rows}
+    return {"settings": _deciding(settings), "checksums": rows}
+
+
+def check_same_training_rows(record: Mapping[str, Any] | None, found: Mapping[str, Any]) -> None:
+    """Raise if a run that goes on has other training rows than its checkpoint's.
+
+    Args:
+        record: [`split_record`] of the checkpoint, `None` where there is none.
+        found: That of the run.
+
+    Raises:
+        ValueError: It has; the message names the datasets.
+    """
+    if not _tells_checksums(record):
+        return
+    saved, given = (values["checksums"].get("train", {}) for values in (record, found))
+    others = sorted(name for name in {*saved, *given} if saved.get(name) != given.get(name))
+    if others:
+        raise ValueError(
+            f"A resumed run must have the training rows of its checkpoint, found others in the datasets {others}. "
+            "Restore their files and settings, or start a new run."
+        )
 
 
 def check_same_splits(record: Mapping[str, Any] | None, settings: RunSettings, data: PreparedData, split: str) -> None:
@@ -48,6 +69,7 @@ def check_same_splits(record: Mapping[str, Any] | None, settings: RunSettings, d
     Raises:
         ValueError: They were; the message names the settings and both values.
     """
+    record = record if _tells_checksums(record) else None
     for form, rows in data.splits[split].items():
         name, origin, _ = rows[0]["row"].rsplit("/", 2)
         if origin != "train" or not settings.datasets[name].shares:
@@ -61,11 +83,16 @@ def check_same_splits(record: Mapping[str, Any] | None, settings: RunSettings, d
                 "model may have been trained on some of them",
                 *(name, split, whose),
             )
-        elif record is not None and record["rows"].get(split, {}).get(form) != _checksum(rows):
+        elif record is not None and record["checksums"].get(split, {}).get(form) != _checksum(rows):
             raise ValueError(
                 f"datasets.{name}: its {split} rows must be cut as in the model's run, found others"
                 f"{_differences(wanted, found)}, or give new rows a file of their own (data_files: {{{split}: FILE}})."
             )
+
+
+def _tells_checksums(record: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, Any]]:
+    """Whether there is a record that tells texts, which older ones did not."""
+    return record is not None and "checksums" in record
 
 
 def _deciding(settings: RunSettings) -> dict[str, Any]:

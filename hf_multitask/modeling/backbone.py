@@ -39,6 +39,13 @@ def num_positions(backbone: nn.Module) -> int | None:
     return None
 
 
+def limit_to_positions(tokenizer: Any, backbone: nn.Module) -> None:
+    """Let a tokenizer read no more of a text than the encoder has positions for."""
+    positions = num_positions(backbone)
+    if positions is not None:
+        tokenizer.model_max_length = min(positions, tokenizer.model_max_length)
+
+
 def readable_tokens(text_config: PretrainedConfig) -> int | None:
     """How many tokens of a text the encoder can read, `None` where it sets no limit (or XLNet's -1)."""
     positions: int | None = getattr(text_config, "max_position_embeddings", None)

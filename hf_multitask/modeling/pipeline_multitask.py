@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from .answers import answer_texts, check_top_k
+from .backbone import limit_to_positions
 from .batching import characters, in_batches, in_windows
 from .inference import serving
 from .notices import Notices
@@ -56,6 +57,7 @@ class MultiTaskPipeline(Pipeline):
         check_performance(performance)
         self.performance = performance
         tokenizer = model.tokenizer if tokenizer is None else tokenizer
+        limit_to_positions(tokenizer, model.backbone)
         super().__init__(model=model, tokenizer=tokenizer, batch_size=batch_size, **kwargs)
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig
 
-from .backbone import num_positions
+from .backbone import limit_to_positions, num_positions
 from .companions import save_companions
 from .embedding import encode, prompt_of
 from .hub import HubModel
@@ -110,9 +110,8 @@ class TextModel(KnownParts, HubModel):
     @tokenizer.setter
     def tokenizer(self, tokenizer: Any) -> None:
         """Take a tokenizer, which from now on reads no more of a text than the encoder has positions for."""
-        positions = num_positions(self.backbone)
-        if tokenizer is not None and positions is not None:
-            tokenizer.model_max_length = min(positions, tokenizer.model_max_length)
+        if tokenizer is not None:
+            limit_to_positions(tokenizer, self.backbone)
         self._tokenizer = tokenizer
 
     def save_tokenizer(self, folder: Path) -> None:

@@ -77,8 +77,8 @@ def as_text(value: Any, takes_words: bool = True) -> Text:
         if isinstance(first, list | tuple | np.ndarray):
             if not takes_words:
                 raise ValueError(
-                    "A text must be a string where no task labels words, found a list. Pass a column of texts by "
-                    "itself, such as rows['text'], not a batch of rows as one mapping."
+                    "A text must be a string where no task labels words, found a list. Join the words of each text; of "
+                    "a batch of rows pass the column of texts by itself, such as rows['text']."
                 )
             first = Words(list(first))
         if all(isinstance(part, str) for part in (first, *second)):

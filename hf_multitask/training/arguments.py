@@ -194,6 +194,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         for name in ("bf16_full_eval", "fp16_full_eval"):
             if getattr(self, name):
                 _refuse(name, True, False, "evaluation would cast the weights, and what is saved afterwards too")
+        if not self.dataloader_in_order:
+            _refuse("dataloader_in_order", False, True, "the order of the rows is a function of the seed alone")
         if self.auto_find_batch_size:
             _refuse("auto_find_batch_size", True, False, "the batch decides the order of the rows")
         if self.label_names not in (None, ["labels"]):

@@ -115,6 +115,5 @@ def train_loader(
         persistent_workers=args.dataloader_persistent_workers,
         prefetch_factor=args.dataloader_prefetch_factor if workers else None,
         multiprocessing_context=args.dataloader_multiprocessing_context if workers else None,
-        in_order=args.dataloader_in_order,
         worker_init_fn=partial(seed_worker, num_workers=workers, rank=args.process_index) if workers else None,
     )

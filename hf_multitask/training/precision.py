@@ -7,6 +7,9 @@ from typing import Any
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
 
+PUT_THERE = ("forward", "_original_forward", "_is_accelerate_prepared")
+"""Attributes of a model that accelerate has prepared."""
+
 
 def make_plain(model: nn.Module) -> None:
     """Take out of a model what a Trainer, whichever it was, put there for its precision."""
@@ -18,7 +21,7 @@ def make_plain(model: nn.Module) -> None:
 
 @contextmanager
 def own_precision(trainer: Any) -> Iterator[None]:
-    """Evaluate as `trainer` trains, whoever had the model before; behind it, the model is plain.
+    """Evaluate as `trainer` trains, whoever has the model besides; behind it, the model is as it was.
 
     In a run it is so already. What wraps the model as a whole, as for several processes, is left alone.
     """
@@ -26,12 +29,20 @@ def own_precision(trainer: Any) -> Iterator[None]:
     if trainer.is_in_train or not can_be_plain(trainer):
         yield
         return
+    before = {name: model.__dict__[name] for name in PUT_THERE if name in model.__dict__}
     make_plain(model)
-    accelerator._models = [prepared for prepared in accelerator._models if prepared is not model]  # to prepare it anew
+    _forget(accelerator, model)  # so that it is prepared
     try:
         yield
     finally:
         make_plain(model)
+        _forget(accelerator, model)
+        trainer.model_wrapped = model  # it may have been compiled
+        model.__dict__.update(before)
+
+
+def _forget(accelerator: Any, model: nn.Module) -> None:
+    accelerator._models = [prepared for prepared in accelerator._models if prepared is not model]
 
 
 def can_be_plain(trainer: Any) -> bool:

@@ -23,21 +23,8 @@ class RecordedSplits(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Here, so that a run which goes on from a checkpoint without a record has one from now on.
-
-        Raises:
-            ValueError: The training rows are not those of the checkpoint.
-        """
+        """Here, so that a run which goes on from a checkpoint without a record has one from now on."""
         states: Any = state.stateful_callbacks
-        earlier = states.get(type(self).__name__, {}).get("args", {}).get("record")
-        if earlier is not None:
-            found, wanted = (record["rows"].get("train", {}) for record in (self.record, earlier))
-            others = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-            if others:
-                raise ValueError(
-                    "A resumed run must have the training rows of its checkpoint, found others in the datasets "
-                    f"{others}. Restore their files and settings, or start a new run."
-                )
         states[type(self).__name__] = {"args": {"record": self.record}, "attributes": {}}
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
@@ -120,10 +121,13 @@ class TaskStopping(RunCallback):
                 if name:
                     self._heads.setdefault(task, {})[name] = file.get_tensor(key)
         self.stopped, self._best, self._waited = set(record["stopped"]), record["best"], record["waited"]
-        self._pending = set(record["pending"])
+        self._pending = set(record.get("pending", ()))
 
     @torch.no_grad()
     def _put_back(self, model: nn.Module) -> None:
+        for module in model.modules() if self._pending else ():
+            if isinstance(module, FSDPModule):  # behind an evaluation whole parameters lie over a process's share
+                module.reshard()
         for task in self._pending:
             for name, parameter in _head(model, task).items():
                 if name in self._heads.get(task, {}):

@@ -140,6 +140,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
             with fast(model, self.args), knowing, running(self.callback_handler.callbacks):
                 return super().train(*args, **kwargs)
         finally:
+            self.is_in_train = False  # `Trainer` leaves it behind an exception
             if can_be_plain(self):
                 make_plain(self.model)
 
