@@ -26,7 +26,8 @@ def own_precision(trainer: Any) -> Iterator[None]:
     In a run it is so already. What wraps the model as a whole, as for several processes, is left alone.
     """
     accelerator, model = trainer.accelerator, trainer.model
-    if trainer.is_in_train or not can_be_plain(trainer):
+    has_precision = accelerator.native_amp or "_original_forward" in model.__dict__  # the Trainer's, or another's
+    if trainer.is_in_train or not can_be_plain(trainer) or not has_precision:
         yield
         return
     before = {name: model.__dict__[name] for name in PUT_THERE if name in model.__dict__}
