@@ -91,6 +91,12 @@ def test_rows_of_a_file_with_the_same_number_of_others_are_refused(folder):
         check(record, settings_of(), "train")
 
 
+def test_of_the_splits_those_that_are_asked_for_are_tokenised(folder, tokenizer):
+    data = prepare(settings_of())
+    assert data.splits.keys() == {"train", "test"}
+    assert data.tokenized(tokenizer, 32, ["test"]).keys() == {"test"}
+
+
 def test_a_run_goes_on_with_the_training_rows_of_its_checkpoint_alone(folder):
     record = record_of(settings_of())
     check_same_training_rows(record, record_of(settings_of()))

@@ -330,6 +330,17 @@ def test_a_task_whose_targets_come_later_is_learned_and_the_log_tells(tmp_path, 
     assert sorted(target for target in targets if target is not None) == [0, 0, 0, 1, 1, 1]
 
 
+def test_words_that_are_cut_off_are_told_of_once(tmp_path, tokenizer, caplog):
+    rows = [{"words": ["good", "film", "song"], "parts": ["a", "b", "a"]} for _ in range(24)]
+    labelled = {"text": "words", "targets": {"parts": "parts"}}
+    tasks = {"parts": {"problem_type": "token_classification", "labels": ["a", "b"]}}
+    data = prepare(run_settings(tmp_path, [rows], dataset=labelled, tasks=tasks))
+    mixture = StreamedMixture(data.tokenized(tokenizer, 16)["train"], data.streams, MixingSettings(), tokenizer, 4)
+    assert caplog.text.count("labelled words have no token") == 0
+    assert len(first_rows(mixture, 24)) == 24, "in three windows"
+    assert caplog.text.count("labelled words have no token within max_length=4") == 1
+
+
 def test_a_stream_cannot_be_sorted(tmp_path, tokenizer):
     data = prepare(run_settings(tmp_path))
     with pytest.raises(ValueError, match="train_sampling_strategy must be 'random' where datasets are streamed"):

@@ -191,8 +191,8 @@ def _check_every_task_has_targets(tasks: list[Task], splits: Splits, fed_later: 
         for task in tasks:
             if count_targets(task, datasets.values()):
                 continue
-            is_computed_from = task.problem_type in ("regression", "similarity")  # its mean, or its range
-            if split == "train" and task.name in fed_later and not is_computed_from:
+            needs_numbers = task.problem_type in ("regression", "similarity")  # for its mean, or its range
+            if split == "train" and task.name in fed_later and not needs_numbers:
                 logger.warning("Task %r: the first %d rows of its stream have no target for it", task.name, SAMPLE)
             else:
                 raise ValueError(
