@@ -143,6 +143,17 @@ def test_an_encoder_that_is_unfrozen_afterwards_is_trained(tmp_path, tokenizer, 
     assert not torch.equal(job.model.backbone.state_dict()[name], weights[f"backbone.{name}"])
 
 
+def test_workers_that_persist_do_not_keep_the_embeddings_of_a_run(tmp_path, tokenizer, weights):  # noqa: F811
+    workers = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True, "eval_strategy": "epoch"}
+    job = trainer(tmp_path, tokenizer, frozen(fresh(weights)), **workers)
+    job.train()
+    with torch.no_grad():
+        for parameter in job.model.backbone.encoder.parameters():
+            parameter.mul_(-3.0)
+    plain = trainer(tmp_path, tokenizer, job.model)
+    assert job.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-6)
+
+
 def test_a_look_at_the_batches_changes_nothing(tmp_path, tokenizer, weights):  # noqa: F811
     job = trainer(tmp_path, tokenizer, frozen(fresh(weights)))
     before = job.train_dataset, job.eval_dataset

@@ -212,6 +212,33 @@ def test_an_effective_batch_without_any_label_changes_nothing_and_says_so(tmp_pa
     assert "nothing is learned" in caplog.text
 
 
+@pytest.mark.parametrize("max_grad_norm", [1.0, 0.0])
+@pytest.mark.parametrize("first", [0, 8])
+def test_a_scaler_of_losses_is_not_asked_where_there_is_no_label(
+    tmp_path, tokenizer, weights, monkeypatch, first, max_grad_norm
+):
+    # accelerate has float16 on GPUs alone; torch's scaler and its assertions are on a CPU too
+    data = rows(24, topic_every=1)
+    for row in data[first : first + 8]:
+        row["targets"] = {"topic": None, "sentiment": None}
+    job = trainer(
+        tmp_path, tokenizer, fresh(weights), data, per_device_train_batch_size=8, max_grad_norm=max_grad_norm
+    )
+    accelerator = job.accelerator
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
+    monkeypatch.setattr(
+        accelerator, "unscale_gradients", lambda: accelerator.scaler.unscale_(job.optimizer.optimizer)
+    )
+    rates = []
+    job.create_optimizer().register_step_post_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    job.train()
+    assert job.state.global_step == 3
+    whole = [step["lr/heads"] for step in job.state.log_history if "lr/heads" in step]
+    assert len(rates) == 2
+    assert len(set(whole)) == 3  # the rates go on
+    assert not torch.equal(job.model.heads["topic"].weight, weights["heads.topic.weight"])
+
+
 def test_a_task_of_weight_zero_is_scored_and_its_head_left_alone(tmp_path, tokenizer, weights):
     tasks = [TASKS[0], {**TASKS[1], "loss_weight": 0.0}]
     data = rows(16, topic_every=1)
@@ -537,3 +564,16 @@ def test_patience_without_evaluations_is_refused(tmp_path, tokenizer, setting):
 def test_a_sampling_strategy_that_is_not_there_is_refused_before_training(tmp_path, tokenizer):
     with pytest.raises(ValueError, match="train_sampling_strategy must be one of"):
         trainer(tmp_path, tokenizer, train_sampling_strategy="batch_rebalance")
+
+
+def test_workers_that_persist_give_the_rows_that_are_asked_for(tmp_path, tokenizer):
+    data = rows(16)
+    workers = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
+    job = trainer(tmp_path, tokenizer, tiny_bert(), data, **workers)
+    plain = trainer(tmp_path, tokenizer, job.model, data)
+    other = job.eval_dataset.select(range(3))
+    assert job.evaluate()["eval_loss"] == plain.evaluate()["eval_loss"]
+    assert job.evaluate(other)["eval_loss"] == plain.evaluate(other)["eval_loss"]
+    assert job.evaluate()["eval_loss"] == plain.evaluate()["eval_loss"]
+    job.evaluate()
+    assert len(job.accelerator._dataloaders) == 1  # so do workers: the others have ended

@@ -56,6 +56,26 @@ class BatchingTrainer(SavingTrainer):
             order = train_order(self.train_dataset, self.data_collator, self.args)
         return super().get_train_dataloader() if order is None else train_loader(order, self.data_collator, self.args)
 
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """As [`Trainer.get_eval_dataloader`], of the rows asked for.
+
+        `Trainer` keeps a loader whose workers persist, and would give it for other rows too: those of a given dataset,
+        and the embeddings of a frozen encoder that has learned since.
+        """
+        named = isinstance(eval_dataset, str)
+        key = eval_dataset if named else "eval"
+        rows = self.eval_dataset[key] if named else self.eval_dataset if eval_dataset is None else eval_dataset
+        kept = vars(self).get("_eval_dataloaders", {})
+        if key in kept and self._kept_rows.get(key) is not rows:
+            self.accelerator._dataloaders.remove(kept.pop(key))  # the last to hold it: its workers end
+        self._kept_rows[key] = rows
+        return super().get_eval_dataloader(eval_dataset)
+
+    @cached_property
+    def _kept_rows(self) -> dict[str, Any]:
+        """The rows of the loader last made, by the name `Trainer` has for it."""
+        return {}
+
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """As [`Trainer._get_dataloader`]."""
         rows = flattened(dataset, self.data_collator)

@@ -17,6 +17,7 @@ from .arguments import MultiTaskTrainingArguments
 from .compilation import Compilation
 from .computing import check_computing, fast
 from .counting import count_targets
+from .empty_steps import EmptySteps
 from .evaluating_trainer import EvaluatingTrainer
 from .finite import FiniteLosses
 from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
@@ -117,6 +118,8 @@ class MultiTaskTrainer(EvaluatingTrainer):
         how: Any = {"reduce": self._sum_over_processes, "log": self.log, "measure": self._task_losses}
         self._gradients = TaskGradients(self._plain_model(), args, **how)
         self.add_callback(self._gradients)
+        self._empty = EmptySteps(self.accelerator)
+        self.add_callback(self._empty)
         self.add_callback(Compilation(self._plain_model(), args))
         self._group_rates: dict[str, float] = {}
 
@@ -234,18 +237,27 @@ class MultiTaskTrainer(EvaluatingTrainer):
         """The micro-batches of one effective batch and, per task that has any, its labelled rows over all processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         counts = self._labelled_rows(batches, device)
-        if self._has_loss(counts):
+        learned = {task.name for task in self.model.config.tasks if task.loss_weight}
+        self._empty.begin_batch(learned.isdisjoint(counts), self.state.global_step)
+        if not self._empty.is_empty:
             self._losses.begin_batch(counts)
             self._gradients.begin_batch(counts, batches, self.state.global_step + 1)
         return batches, counts
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """As [`Trainer.training_step`]; an effective batch without a label for a task with a loss changes nothing."""
-        if self._has_loss(num_items_in_batch):
-            loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-            return loss
-        logger.warning("Step %d: no row has a label for a task with a loss; nothing is learned", self.state.global_step)
-        return torch.zeros((), device=self.args.device)
+        if self._empty.is_empty:
+            return torch.zeros((), device=self.args.device)
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        return loss
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """As [`Trainer._clip_grad_norm`], where there are gradients."""
+        return torch.zeros(()) if self._empty.is_empty else super()._clip_grad_norm(model)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """As [`Trainer._get_grad_norm`], where there are gradients."""
+        return torch.zeros(()) if self._empty.is_empty else super()._get_grad_norm(model, grad_norm)
 
     def _labelled_rows(self, batches: list[Any], device: torch.device) -> dict[str, Tensor]:
         """Per task that has any, the targets of `batches` in all processes, which so agree on the heads used."""
@@ -271,10 +283,6 @@ class MultiTaskTrainer(EvaluatingTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             load_progress(checkpoint, self._order, self._stopping, self._gradients)
-
-    def _has_loss(self, counts: Mapping[str, Tensor]) -> bool:
-        """Whether one of the tasks counted has a weight in the loss."""
-        return any(task.loss_weight for task in self.model.config.tasks if task.name in counts)
 
     def _get_num_items_in_batch(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: `get_batch_samples` counts, per task and for training only; `Trainer` would count one tensor."""
