@@ -115,3 +115,15 @@ def test_a_resumed_run_takes_exactly_the_rows_that_were_left(tmp_path):
     for checkpoint in (2, 6):
         resume = tmp_path / "one" / "output" / f"checkpoint-{checkpoint}"
         assert rows_of(tmp_path / f"resumed-{checkpoint}", 1, 6, 1, resume=resume) == expected[checkpoint:]
+
+
+@pytest.mark.parametrize("alike", [8, 4, 2], ids=["steps_of_pairs", "processes_of_pairs", "both_in_each"])
+def test_pairs_that_a_frozen_encoder_learns_nothing_from_hold_up_no_process(tmp_path, alike):
+    heads = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        launch(processes, "pairs_job", folder, alike)
+        heads.append(load_file(folder / "head.safetensors"))
+    assert heads[1]["steps"] == 4
+    torch.testing.assert_close(heads[1]["weight"], heads[0]["weight"], rtol=1e-5, atol=1e-7)
