@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from .modeling.entities import is_bio
@@ -11,6 +12,9 @@ from .modeling.task import Task
 
 EMBEDDING = "embedding"
 """Column of a text's sentence embedding."""
+
+EMBEDDING_TYPE = pa.list_(pa.float32())
+"""Its Arrow type."""
 
 
 def column_types(tasks: Iterable[Task], top_k: int | None = 1) -> dict[str, pa.DataType]:
@@ -63,12 +67,12 @@ def _part(answer: Any, key: str) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell of a text column holds no text: nothing, NaN (as pandas has it), nothing but space, or no word."""
+    """Whether a cell of a text column holds no text: nothing, NaN or NA (of pandas), nothing but space, or no word."""
     if isinstance(value, str):
         return not value.strip()
     if isinstance(value, list | tuple | np.ndarray):
         return len(value) == 0
-    return value is None or (isinstance(value, float) and value != value)
+    return value is None or bool(pd.isna(value))
 
 
 def answer_present(texts: Sequence[tuple[Any, ...]], answer: Callable[[list[Any]], Iterable[Any]]) -> list[Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .answer_columns import EMBEDDING, answer_present, check_no_clash, column_types, flatten
+from .answer_columns import EMBEDDING, EMBEDDING_TYPE, answer_present, check_no_clash, column_types, flatten
 from .modeling.modeling_multitask import MultiTaskModel
 from .modeling.performance import check_performance
 from .modeling.pipeline_multitask import MultiTaskPipeline
@@ -26,6 +26,9 @@ class MultiTaskScorer:
     With `datasets`:
 
         dataset.map(MultiTaskScorer("folder"), batched=True, batch_size=1024)
+
+    where `datasets` takes the types of the new columns from the first of them; if these may have no text, pass it
+    `features=Features(dataset.features | Features.from_arrow_schema(pa.schema(scorer.column_types())))`.
 
     With Ray Data, one model in each of `concurrency` actors:
 
@@ -91,7 +94,8 @@ class MultiTaskScorer:
         """The columns of `batch`, lists or numpy arrays, and those of the answers, which are of the same kind.
 
         Raises:
-            ValueError: A column is missing, or there already; a cell is no text; there is no such task or checkpoint.
+            ValueError: A column is missing, or there already; the columns are those of a single row; a cell is no text;
+                there is no such task or checkpoint.
         """
         names = [self.text] if self.text_pair is None else [self.text, self.text_pair]
         missing = [name for name in names if name not in batch]
@@ -100,11 +104,18 @@ class MultiTaskScorer:
                 f"The columns with texts must exist, found no {missing} in {list(batch)}. Pass text='...', the name of "
                 "yours."
             )
+        single = [name for name, column in batch.items() if isinstance(column, str) or not hasattr(column, "__len__")]
+        if single:
+            raise ValueError(
+                f"The scorer must be given columns, found one value each in {single}, as of a single row. Pass "
+                "batched=True to `map`, or lists of one value."
+            )
         answers = self.answer(list(zip(*(batch[name] for name in names), strict=True)))
         check_no_clash(batch, answers)
         if any(isinstance(column, np.ndarray) for column in batch.values()):
             types = self.column_types()
-            return {**batch, **{name: as_array(column, types[name]) for name, column in answers.items()}}
+            size = self._config().hidden_size
+            return {**batch, **{name: as_array(column, types[name], size) for name, column in answers.items()}}
         return {**batch, **answers}
 
     def answer(self, texts: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
@@ -133,9 +144,11 @@ class MultiTaskScorer:
         Raises:
             ValueError: There is no such task, or one needs pairs of texts; or there is no such checkpoint.
         """
-        config = read_config(self.model_name_or_path) if self._pipe is None else self._pipe.model.config
-        types = column_types(self._answered(config.tasks), self.top_k)
-        return types | ({EMBEDDING: pa.list_(pa.float32())} if self.embeddings else {})
+        types = column_types(self._answered(self._config().tasks), self.top_k)
+        return types | ({EMBEDDING: EMBEDDING_TYPE} if self.embeddings else {})
+
+    def _config(self) -> Any:
+        return read_config(self.model_name_or_path) if self._pipe is None else self._pipe.model.config
 
     def _found(self) -> dict[str, Any] | None:
         """The [`fingerprint`] of the checkpoint; `None` where this machine does not see it."""
@@ -161,13 +174,18 @@ class MultiTaskScorer:
         return chosen
 
 
-def as_array(column: Sequence[Any], kind: pa.DataType) -> NDArray[Any]:
-    """A column of answers as a numpy array: numbers, NaN where there is none, or objects."""
+def as_array(column: Sequence[Any], kind: pa.DataType, size: int) -> NDArray[Any]:
+    """A column of answers as a numpy array: numbers, NaN where there is none, or objects.
+
+    Args:
+        column: The answers.
+        kind: Their type, of [`column_types`].
+        size: Of an embedding, which makes a matrix of them even where no text has one.
+    """
     if pa.types.is_floating(kind):
         return np.array([np.nan if value is None else value for value in column], dtype=np.float64)
-    vectors = [value for value in column if isinstance(value, np.ndarray)]
-    if vectors:
-        unknown = np.full_like(vectors[0], np.nan)
+    if kind == EMBEDDING_TYPE:
+        unknown = np.full(size, np.nan, np.float32)
         return np.stack([unknown if value is None else value for value in column])
     array = np.empty(len(column), dtype=object)
     for place, value in enumerate(column):  # lists of one length would become rows of a matrix

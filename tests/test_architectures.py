@@ -2,7 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from architectures import ARCHITECTURES, TASKS, tiny_model, token_ids
@@ -10,7 +12,9 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from hf_multitask import MultiTaskModel
-from hf_multitask.modeling.backbone import num_positions
+from hf_multitask.modeling import inference
+from hf_multitask.modeling.backbone import NO_AUTOCAST, num_positions
+from hf_multitask.modeling.performance import Choices
 
 # DeBERTa's modules in transformers 5.17 are compiled by torch.jit when they are imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
@@ -111,6 +115,22 @@ def test_architectures_excused_from_bfloat16_fail_by_themselves(model_type: str,
     backbone = AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
     with torch.no_grad(), pytest.raises(RuntimeError, match=r"dtype|scalar type"):
         backbone(**token_ids(9, 5))
+
+
+@pytest.mark.parametrize("model_type", NO_AUTOCAST)
+def test_architectures_excused_from_autocast_fail_by_themselves(model_type: str) -> None:
+    backbone = tiny_model(model_type).backbone
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), pytest.raises(RuntimeError, match="BFloat16"):
+        backbone(**token_ids(9, 5))
+
+
+@pytest.mark.parametrize("model_type", ["bert", *NO_AUTOCAST])
+def test_all_can_be_served_with_whatever_auto_chooses(model_type: str, tokenizer: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(inference, "choose", lambda *_: Choices(bf16=True))
+    model = tiny_model(model_type)
+    model.tokenizer = tokenizer
+    exact, found = (model.encode(["good film", "bad"], performance=how) for how in ("off", "auto"))
+    assert np.allclose(found, exact, atol=1e-5) == (model_type in NO_AUTOCAST)
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)

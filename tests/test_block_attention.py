@@ -79,9 +79,8 @@ def test_gradients_of_several_losses_at_once_are_those_of_each():
 def test_a_gradient_of_its_gradient_is_refused():
     given = tokens()
     found = BlockAttention.apply(*given, SIZES, biases(), None, SCALING)
-    (gradient,) = torch.autograd.grad(found.square().sum(), given[:1], create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+    with pytest.raises(RuntimeError, match="must be taken without create_graph=True"):  # not a part of it, silently
+        torch.autograd.grad(found.square().sum(), given[:1], create_graph=True)
 
 
 def test_what_is_in_bfloat16_is_computed_in_float32_and_returned_as_it_came():

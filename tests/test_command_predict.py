@@ -158,6 +158,17 @@ def test_blank_lines_are_rows_without_a_text_where_there_is_one_column_only(tmp_
     assert column_of(chunk, "text") == ["first", "second"]
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_numbers_that_json_has_not_are_left_out(checkpoint, tmp_path, suffix):
+    source, output = tmp_path / "rows.jsonl", tmp_path / f"out.{suffix}"
+    source.write_text('{"text": "good", "a": NaN, "b": [1e400, 1]}\n', encoding="utf-8")
+    main(["predict", checkpoint, str(source), str(output), "--tasks", "mood"])
+    told = output.read_text(encoding="utf-8")
+    assert "NaN" not in told
+    assert "Infinity" not in told
+    assert "[null, 1]" in told
+
+
 def test_a_column_of_json_that_changes_its_type_is_kept_in_json_and_refused_in_parquet(checkpoint, tmp_path, capsys):
     found = [{"text": "good", "x": 1}, {"text": "bad", "x": 2.5, "late": {"y": 1}}, {"text": "film", "x": None}]
     source = write(tmp_path / "rows.jsonl", found)

@@ -7,12 +7,17 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 import torch
+from accelerate import cpu_offload
 from conftest import make_tokenizer, tiny_bert, tiny_bert_config
-from transformers import AutoTokenizer, BertModel
+from datasets import Dataset
+from tokenizers import Tokenizer, models
+from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 from transformers.utils import logging
 
 from hf_multitask import MultiTaskConfig, MultiTaskModel
+from hf_multitask.modeling import inference
 from hf_multitask.modeling.inference import evaluating
+from hf_multitask.modeling.performance import Choices
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 from hf_multitask.modeling.sentence_transformers_layout import Layout, read_layout
 
@@ -184,6 +189,41 @@ def test_a_loaded_model_knows_its_tokenizer(model, tmp_path):
     np.testing.assert_allclose(loaded.encode(TEXTS), model.encode(TEXTS), atol=1e-6)
 
 
+@pytest.mark.parametrize("texts", [{"text": ["good"], "label": [1]}, Dataset.from_dict({"text": ["good"]})[:1]])
+def test_columns_are_refused_and_not_their_names_embedded(model, texts):
+    with pytest.raises(ValueError, match="Texts must be a list of strings, found a mapping with"):
+        model.encode(texts)
+
+
+def test_a_layouts_length_is_kept_within_the_encoders_positions(tmp_path):
+    config = RobertaConfig(**tiny_bert_config().to_dict() | {"max_position_embeddings": 14, "pad_token_id": 1})
+    folder = backbone(tmp_path, **{"sentence_bert_config.json": {"max_seq_length": 14}})
+    RobertaModel(config).save_pretrained(tmp_path)
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = int(1e30)
+    tokenizer.save_pretrained(tmp_path)
+    model = MultiTaskModel.from_backbone(folder, tasks=TASKS)
+    assert model.tokenizer.model_max_length == 12
+    assert model.encode("good " * 40).shape == (16,)
+
+
+def test_weights_that_accelerate_keeps_elsewhere_embed_alike(model):
+    expected = model.encode(TEXTS)
+    cpu_offload(model, execution_device=torch.device("cpu"))
+    np.testing.assert_allclose(model.encode(TEXTS), expected, atol=1e-6)
+
+
+def test_the_users_own_autocast_counts(model):
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.encode(TEXTS, performance="off")
+    assert 1e-5 < abs(found - model.encode(TEXTS, performance="off")).max() < 0.1
+
+
+def test_weights_in_float16_are_served_by_auto(model, monkeypatch):
+    monkeypatch.setattr(inference, "choose", lambda *_: Choices(bf16=True))
+    assert np.isfinite(model.half().encode(TEXTS, performance="auto")).all()
+
+
 def test_a_folder_without_a_tokenizer_says_so(tmp_path):
     tiny_bert().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="There must be a tokenizer beside a model's weights"):
@@ -200,6 +240,16 @@ def test_a_tokenizer_that_the_user_saved_is_left_alone_until_the_model_has_one_i
     model.encode("good")
     model.save_pretrained(tmp_path)
     assert len(AutoTokenizer.from_pretrained(tmp_path)) == len(own) - 1
+
+
+def test_a_tokenizer_of_another_model_in_the_folder_is_warned_of(backbone_folder, tmp_path, caplog):
+    own = make_tokenizer()
+    vocabulary = own.get_vocab()
+    places = {word: len(vocabulary) - 1 - place for word, place in vocabulary.items()}
+    Tokenizer(models.WordPiece(places, unk_token="[UNK]")).save(str(tmp_path / "other.json"))
+    PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "other.json")).save_pretrained(tmp_path)
+    MultiTaskModel.from_backbone(backbone_folder, tasks=TASKS).save_pretrained(tmp_path)
+    assert "found others, as of another model" in caplog.text
 
 
 def test_a_model_whose_tokenizer_is_gone_is_saved_and_that_is_said(backbone_folder, tmp_path, caplog):

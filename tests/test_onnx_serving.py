@@ -1,7 +1,9 @@
 """An exported folder answers as the pipeline of its model does, without torch and without this package."""
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +14,11 @@ import pytest
 import transformers
 from datasets import Dataset
 from exports import every_kind
+from transformers.pipelines.pt_utils import KeyDataset
 
 import hf_multitask
 from hf_multitask import OnnxMultiTask
 from hf_multitask.exporting.onnx_export import export_onnx
-from hf_multitask.modeling.batching import WINDOW
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 
 pytestmark = pytest.mark.slow  # makes a graph, and starts processes
@@ -80,11 +82,17 @@ def test_one_text_has_one_answer_and_a_stream_is_a_stream(served, pipe):
 
     answers = served(texts(), batch_size=2, tasks=["length"])
     assert_same(next(answers), pipe("good ", tasks=["length"]))
-    assert len(read) == 2 * WINDOW
+    assert len(read) == 2
     assert len(list(answers)) == 299
     column = Dataset.from_dict({"text": ["good film", "bad"]})["text"]
     assert_same(list(served(column)), pipe(["good film", "bad"]))
+    assert_same(list(served(KeyDataset(Dataset.from_dict({"text": ["good film"]}), "text"))), pipe(["good film"]))
     assert served([]) == []
+
+
+def test_it_can_be_copied_and_sent_elsewhere(served):
+    for copied in (copy.deepcopy(served), pickle.loads(pickle.dumps(served))):
+        assert_same(copied(TEXTS), served(TEXTS))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,23 @@ AMD = Processor(idle_units=True, bf16=True)
 """Such a processor."""
 
 
+@pytest.mark.parametrize(
+    "setting", [lambda: torch.autocast("cpu", torch.bfloat16), lambda: torch.device("meta")], ids=["autocast", "device"]
+)
+def test_what_the_caller_has_set_does_not_count_for_what_is_measured(monkeypatch, setting):
+    kinds = []
+
+    def timed(compute):
+        result = compute()
+        kinds.append((result.dtype, result.device.type))
+        return result, 1.0
+
+    monkeypatch.setattr(performance, "timed", timed)
+    with setting():
+        probe.__wrapped__(1)
+    assert kinds == [(torch.float32, "cpu")] * 2 + [(torch.bfloat16, "cpu")]
+
+
 def test_one_thread_at_a_time_measures(monkeypatch):
     inside, most = [], []
 

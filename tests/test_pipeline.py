@@ -107,11 +107,38 @@ def test_a_stream_is_answered_in_its_order_while_it_is_read(pipe):
             yield "good " * (1 + index * 7 % 13)
 
     answers = pipe(texts(), batch_size=2)
-    first = next(answers)
-    assert len(read) == 2 * WINDOW, "no more than a window is read ahead"
-    found = [first["length"]["score"], *(answer["length"]["score"] for answer in answers)]
+    found, ahead = [], []
+    for answer in answers:
+        ahead.append(len(read) - len(found))
+        found.append(answer["length"]["score"])
+    assert ahead[0] == 2, "the first batch is answered at once"
+    assert max(ahead) == 2 * WINDOW, "no more than a window is read ahead"
     expected = [answer["length"]["score"] for answer in pipe(["good " * (1 + index * 7 % 13) for index in range(13)])]
     assert found == pytest.approx([expected[index % 13] for index in range(1000)], rel=1e-4)
+
+
+def test_with_single_texts_a_stream_may_wait_for_each_answer(pipe):
+    told = ["good film"]
+
+    def texts():
+        for count in range(1, 4):
+            yield told[-1]
+            assert len(told) == count + 1, "it was answered"
+
+    for answer in pipe(texts(), batch_size=1):
+        told.append(f"song {answer['topic']['label']}")  # noqa: PERF401 - the stream waits for it
+    assert len(told) == 4
+
+
+def test_what_comes_before_a_text_that_cannot_be_read_is_answered(pipe):
+    def texts():
+        yield from ["good film"] * 7
+        yield None
+
+    answers = pipe(texts(), batch_size=2)
+    assert [next(answers)["topic"] for _ in range(7)] == [pipe("good film")["topic"]] * 7
+    with pytest.raises(ValueError, match="A text must be a string"):
+        next(answers)
 
 
 def test_a_column_of_a_data_set_streams(pipe):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import torch
 from conftest import make_tokenizer, tiny_bert
-from datasets import Dataset
+from datasets import Dataset, Features
 from records import TASKS
 from transformers import set_seed
 
@@ -89,6 +89,33 @@ def test_numpy_columns_have_numpy_answers_with_nan_where_there_is_none(scorer):
     assert arrays["topic_score"].tolist()[:2] == lists["topic_score"][:2]
     assert all(math.isnan(score) for score in arrays["topic_score"][2:])
     assert arrays["affect_score"].tolist() == lists["affect_score"]
+
+
+def test_embeddings_are_a_matrix_even_where_no_text_has_one(scorer):
+    found = scorer({"text": np.array([None, ""], dtype=object), "second": np.array(["song", "vote"], dtype=object)})
+    assert found["embedding"].shape == (2, 16)
+    assert np.isnan(found["embedding"]).all()
+
+
+@pytest.mark.parametrize("row", [{"text": "good"}, {"text": None}, {"text": ["good"], "id": 3}])
+def test_a_single_row_is_refused_and_not_read_letter_by_letter(checkpoint, row):
+    with pytest.raises(ValueError, match=r"must be given columns, found one value each in .* Pass batched=True"):
+        MultiTaskScorer(checkpoint, device="cpu")(row)
+
+
+def test_the_types_of_columns_let_a_first_batch_of_a_data_set_have_no_text(checkpoint):
+    rows = Dataset.from_dict({"text": [None, None, "good", "bad"]})
+    scorer = MultiTaskScorer(checkpoint, embeddings=True, device="cpu")
+    features = Features(rows.features | Features.from_arrow_schema(pa.schema(scorer.column_types())))
+    found = rows.map(scorer, batched=True, batch_size=2, writer_batch_size=2, features=features)
+    assert found["topic_label"][:2] == [None, None]
+    assert len(found["embedding"][2]) == 16
+
+
+@pytest.mark.parametrize("nothing", [pd.NA, pd.NaT, np.float32("nan")])
+def test_what_pandas_has_for_nothing_is_no_text(checkpoint, nothing):
+    found = MultiTaskScorer(checkpoint, device="cpu")({"text": np.array(["good", nothing], dtype=object)})
+    assert found["topic_label"][1] is None
 
 
 def test_single_texts_have_the_answers_that_need_no_pair(checkpoint):

@@ -221,14 +221,10 @@ def test_a_scaler_of_losses_is_not_asked_where_there_is_no_label(
     data = rows(24, topic_every=1)
     for row in data[first : first + 8]:
         row["targets"] = {"topic": None, "sentiment": None}
-    job = trainer(
-        tmp_path, tokenizer, fresh(weights), data, per_device_train_batch_size=8, max_grad_norm=max_grad_norm
-    )
+    job = trainer(tmp_path, tokenizer, fresh(weights), data, per_device_train_batch_size=8, max_grad_norm=max_grad_norm)
     accelerator = job.accelerator
     accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
-    monkeypatch.setattr(
-        accelerator, "unscale_gradients", lambda: accelerator.scaler.unscale_(job.optimizer.optimizer)
-    )
+    monkeypatch.setattr(accelerator, "unscale_gradients", lambda: accelerator.scaler.unscale_(job.optimizer.optimizer))
     rates = []
     job.create_optimizer().register_step_post_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
     job.train()

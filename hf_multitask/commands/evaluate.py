@@ -67,6 +67,8 @@ def main(words: Sequence[str]) -> None:
         raise ValueError(f"The output must not exist yet, found {output}. Choose another name, or move the file aside.")
 
     tasks = read_config(told.checkpoint).tasks
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)  # now, not behind the scoring
     settings = parse_command_line([told.config, *flags], None, argument_names())
     with tempfile.TemporaryDirectory() as folder:
         kept = {key: settings.training[key] for key in READ_ARGUMENTS if key in settings.training}

@@ -37,13 +37,12 @@ def write_part(
     if kind == "parquet":
         _write_table(file, chunk, answers, schema)
         return
-    plain = isinstance(chunk, pa.Table)
-    rows = chunk.to_pylist() if plain else chunk
+    rows = chunk.to_pylist() if isinstance(chunk, pa.Table) else chunk
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     writer = csv.writer(text)
     for row, *told in zip(rows, *answers.values(), strict=True):
-        cells = {name: _plain(cell) for name, cell in row.items()} if plain else row
-        cells = cells | {name: _shortest(cell) for name, cell in zip(answers, told, strict=True)}
+        found = row | {name: _shortest(cell) for name, cell in zip(answers, told, strict=True)}
+        cells = {name: _plain(cell) for name, cell in found.items()}
         if kind == "jsonl":
             text.write(json.dumps(cells, ensure_ascii=False) + "\n")
         else:
@@ -90,7 +89,7 @@ def _grouped(parts: Sequence[Path]) -> Iterator[pa.Table]:
 
 
 def _plain(cell: Any) -> Any:
-    """A cell of a parquet file as JSON has it: dates as ISO text, bytes as base64, no number for NaN and infinity."""
+    """A cell of a file or an answer as JSON has it: ISO dates, bytes as base64, no number for NaN and infinity."""
     match cell:
         case float():
             return cell if math.isfinite(cell) else None

@@ -11,6 +11,9 @@ UNUSED_MODULES = ("pooler", "contact_head")
 POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
 """Names of backbone modules with a row for each place in a text."""
 
+NO_AUTOCAST = ("deberta", "xmod")
+"""`model_type`s of which transformers' code fails within an autocast to bfloat16."""
+
 
 def freeze_unused_modules(backbone: nn.Module) -> None:
     """Turn off the gradients of what no output depends on; deleting it would change the checkpoint's keys."""

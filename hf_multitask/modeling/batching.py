@@ -13,21 +13,36 @@ WINDOW = 64
 """Batches among which items are sorted: enough for little padding, few enough to stream."""
 
 
-def in_windows(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
-    """The items in lists of as many as are sorted at a time: of a stream, no more than one is read ahead.
+def in_windows(items: Iterable[Item], batch_size: int, is_stream: bool = False) -> Iterator[list[Item]]:
+    """The items in lists of as many as are sorted at a time, `WINDOW` batches; what cannot be read comes last.
 
     Args:
         items: Any number.
         batch_size: Items of a batch.
+        is_stream: Whether somebody may wait for the first answers, or make an item of the answers before: only one
+            batch is read then, next two, four and so on; and single items where a batch is one.
 
     Raises:
         ValueError: `batch_size` is not positive.
+        Exception: That of `items`, behind the items before it.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}. Use 32.")
-    stream = iter(items)
-    while window := list(itertools.islice(stream, batch_size * WINDOW)):
+    stream, batches = iter(items), 1 if is_stream else WINDOW
+    problem: Exception | None = None
+    while problem is None:
+        window: list[Item] = []
+        try:
+            for item in itertools.islice(stream, batch_size * batches):
+                window.append(item)  # noqa: PERF402  # what there is before an exception is wanted
+        except Exception as error:
+            problem = error
+        if not window:
+            break
         yield window
+        batches = min(2 * batches, WINDOW) if batch_size > 1 or not is_stream else 1
+    if problem is not None:
+        raise problem
 
 
 def in_batches(

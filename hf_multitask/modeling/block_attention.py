@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .matmul import default_matmul
 
@@ -69,9 +68,18 @@ class BlockAttention(torch.autograd.Function):
         return seen
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Those of query, key and value."""
+        """Those of query, key and value.
+
+        Raises:
+            RuntimeError: They are to have gradients themselves (`create_graph=True`). torch's `once_differentiable`
+                would raise only where that graph is walked to its end, and otherwise leave them out.
+        """
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "Gradients of packed attention must be taken without create_graph=True, found it. For second "
+                "derivatives call model.set_attn_implementation('eager')."
+            )
         (gradient,) = gradients
         found = [gradient.new_empty(gradient.shape) for _ in range(3)]
         kept = ctx.saved_tensors  # to be read once: gradient checkpointing computes them at that moment

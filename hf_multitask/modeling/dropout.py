@@ -59,7 +59,7 @@ def drop_factors(shapes: Sequence[Sequence[int]], p: float, dtype: torch.dtype) 
     words = np.random.SFC64(seed).random_raw(-(-sum(sizes) // 4))
     drawn = torch.from_numpy(words.view(np.int16)[: sum(sizes)])
     # Straight into the floating type, which is several times as fast as by way of booleans.
-    kept = torch.ge(drawn, threshold - LEVELS // 2, out=torch.empty(sum(sizes), dtype=dtype))
+    kept = torch.ge(drawn, threshold - LEVELS // 2, out=torch.empty(sum(sizes), dtype=dtype, device="cpu"))
     factors = kept.mul_(LEVELS / (LEVELS - threshold))
     return (part.view(*shape) for part, shape in zip(factors.split(sizes), shapes, strict=True))
 
@@ -71,7 +71,7 @@ def dropout_gain(threads: int) -> float:
     Measured once, in some hundredths of a second.
     """
     del threads  # the result is kept by it
-    values = torch.ones(8 * FEWEST)
+    values = torch.ones(8 * FEWEST, dtype=torch.float32, device="cpu")
     state = torch.get_rng_state()
     try:
         _, plain_seconds = timed(lambda: F.dropout(values, 0.1))

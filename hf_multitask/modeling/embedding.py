@@ -1,6 +1,6 @@
 """From texts to their embeddings, in numpy."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,9 +59,13 @@ def encode(
         prompt: What to put before each text.
 
     Raises:
-        ValueError: One of `texts` is no string.
+        ValueError: One of `texts` is no string, or they are a mapping or a table.
     """
     check_no_table(texts)
+    if isinstance(texts, Mapping):  # iterated over, it would be the names of its columns
+        raise ValueError(
+            f"Texts must be a list of strings, found a mapping with {list(texts)}. Pass one of its columns."
+        )
     texts = list(texts)
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:

@@ -82,8 +82,9 @@ def memory_gain() -> float:
     """
     if _malloc_option() is None:
         return 1.0
-    block = torch.zeros(PROBED // 4)
-    _, new_seconds = timed(lambda: torch.zeros(PROBED // 4))
+    like: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the caller has set
+    block = torch.zeros(PROBED // 4, **like)
+    _, new_seconds = timed(lambda: torch.zeros(PROBED // 4, **like))
     _, seconds = timed(block.zero_)
     return new_seconds / seconds
 

@@ -104,7 +104,8 @@ class MultiTaskModel(TextModel):
         model = cls(config, backbone=backbone)
         model.heads.to(device=backbone.device, dtype=backbone.dtype)
         model.eval()
-        max_length = layout.max_length or num_positions(backbone) or readable_tokens(backbone.config)
+        known = [limit for limit in (layout.max_length, num_positions(backbone)) if limit]
+        max_length = min(known) if known else readable_tokens(backbone.config)
         model.tokenizer_source = TokenizerSource(name_or_path, hub_kwargs, max_length=max_length)
         return model
 

@@ -48,6 +48,7 @@ class OnnxGraph:
     """
 
     def __init__(self, path: str, providers: Sequence[Any] | None = None, session_options: Any = None) -> None:
+        self._arguments = (path, providers, session_options)
         self._session: Any = onnxruntime.InferenceSession(
             path, session_options, providers=list(providers or ("CPUExecutionProvider",))
         )
@@ -55,6 +56,9 @@ class OnnxGraph:
         self.outputs: list[str] = [found.name for found in self._session.get_outputs()]
         shapes = {found.name: found.shape for found in self._session.get_outputs()}
         self.hidden_size: int = shapes[SENTENCE_EMBEDDING][-1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments  # a session cannot be copied; it is made again from the file
 
     def run(self, tensors: Mapping[str, Any], outputs: Sequence[str]) -> Arrays:
         """The named outputs for a batch; no more is computed than they need.

@@ -18,7 +18,7 @@ from .notices import Notices
 from .onnx_graph import GRAPH_FILE, SENTENCE_EMBEDDING, WEIGHTS_FILE, Arrays, OnnxGraph, logits_name
 from .reading import Reading, read
 from .task import Task, choose_tasks
-from .texts import Text, as_text, check_no_table
+from .texts import Text, as_text, check_no_table, streamed
 from .tokenizer_source import load_tokenizer
 
 
@@ -105,11 +105,13 @@ class OnnxMultiTask:
         check_top_k(top_k)
         check_no_table(inputs)
         chosen = self.config.tasks if tasks is None else choose_tasks(self.config.tasks, tasks)
-        if isinstance(inputs, str | Mapping | tuple) or not isinstance(inputs, Iterable):
-            [answer] = self._answers([inputs], chosen, top_k, 1)
-            return answer
-        answers = self._answers(inputs, chosen, top_k, batch_size)
-        return list(answers) if isinstance(inputs, list) else answers
+        if isinstance(inputs, list):
+            return list(self._answers(inputs, chosen, top_k, batch_size))
+        stream = streamed(inputs)
+        if stream is not None:
+            return self._answers(stream, chosen, top_k, batch_size)
+        [answer] = self._answers([inputs], chosen, top_k, 1)
+        return answer
 
     def encode(
         self,
@@ -160,7 +162,8 @@ class OnnxMultiTask:
             return answer_texts(tasks, self._logits(reading, tasks), reading.texts, reading.words, top_k)
 
         try:
-            for window in in_windows((as_text(value, takes_words) for value in inputs), batch_size):
+            texts = (as_text(value, takes_words) for value in inputs)
+            for window in in_windows(texts, batch_size, is_stream=not isinstance(inputs, list)):
                 yield from in_batches(window, answer, batch_size, characters)
         finally:
             notices.tell(self.tokenizer.model_max_length)

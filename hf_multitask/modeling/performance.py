@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -66,12 +66,13 @@ class Choices(NamedTuple):
 def probe(threads: int) -> Measured:
     """What multiplying matrices costs on this CPU, in a fraction of a second; measured once per number of threads.
 
-    One thread at a time: the switch is the process's, and would let the plain product of another thread round too.
+    One thread at a time: the switch is the process's, and would let the plain product of another thread round too. An
+    autocast, a device or a type that the caller has set do not count.
     """
-    generator = torch.Generator().manual_seed(0)
-    left = torch.randn(256, 384, generator=generator)
-    right = torch.randn(384, 1536, generator=generator)
-    with _PROBING, torch.inference_mode():
+    generator = torch.Generator("cpu").manual_seed(0)
+    of_matrices: Any = {"generator": generator, "device": "cpu", "dtype": torch.float32}
+    left, right = torch.randn(256, 384, **of_matrices), torch.randn(384, 1536, **of_matrices)
+    with _PROBING, torch.inference_mode(), torch.autocast("cpu", enabled=False):
         plain, plain_seconds = timed(lambda: left @ right)
         with onednn_matmul():
             other, other_seconds = timed(lambda: left @ right)
@@ -168,6 +169,6 @@ def computing(choices: Choices, device_type: str, autocast: bool = False) -> Ite
             there must be no autocast around its steps, not even one that is off: until the outermost one ends, torch
             takes the casts that it made of the weights, and so those of the first step in all others.
     """
-    rounded = torch.autocast(device_type, torch.bfloat16, enabled=choices.bf16) if autocast else nullcontext()
+    rounded = torch.autocast(device_type, torch.bfloat16) if autocast and choices.bf16 else nullcontext()
     with onednn_matmul(choices.onednn), tf32_matmul(choices.tf32), kept_memory(choices.memory), rounded:
         yield

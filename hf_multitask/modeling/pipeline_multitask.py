@@ -1,10 +1,9 @@
 """The pipeline: texts in, the answers of every task out."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from .answers import answer_texts, check_top_k
@@ -15,7 +14,7 @@ from .notices import Notices
 from .performance import check_performance
 from .reading import Reading, read
 from .task import Task, choose_tasks
-from .texts import Text, as_text, check_no_table
+from .texts import Text, as_text, check_no_table, streamed
 
 
 class MultiTaskPipeline(Pipeline):
@@ -24,7 +23,9 @@ class MultiTaskPipeline(Pipeline):
     `pipeline(model=folder_or_id, trust_remote_code=True)` makes one, so does
     `MultiTaskPipeline(model)`. Called with a text it returns a mapping from tasks to answers
     (see [`answer_texts`]), with a list of texts a list of these. Anything else that can be iterated over, such as a
-    generator or a column of a data set, is answered as a stream, in its order, while it is read.
+    generator or a column of a data set, is answered as a stream, in its order, while it is read: one batch at first,
+    then two, four and so on up to 64 at a time, which are sorted by length. With `batch_size=1` each text is answered
+    before the next is read.
 
     A similarity reads the two texts of a pair apart, all other tasks read them jointly; for a single text it has no
     answer. Of each text, `tokenizer.model_max_length` tokens are read; a warning tells how many texts are longer, or
@@ -71,12 +72,9 @@ class MultiTaskPipeline(Pipeline):
         if isinstance(inputs, tuple) and not inputs:
             raise ValueError("A text must be a string, found (). Write 'A text.' or ('A text.', 'Another.').")
         check_no_table(inputs)
-        is_one = isinstance(inputs, str | Mapping | tuple)
-        if isinstance(inputs, Dataset) and not isinstance(inputs, Iterable):  # of torch, which knows its end by length
-            rows: Any = inputs
-            inputs = (rows[place] for place in range(len(rows)))
-        elif not is_one and not isinstance(inputs, list) and isinstance(inputs, Iterable):
-            inputs = (text for text in inputs)  # Pipeline streams generators, and would take a column for one input
+        stream = streamed(inputs)
+        if stream is not None:
+            inputs = (text for text in stream)  # Pipeline streams generators, and would take a column for one input
         return super().__call__(inputs, **kwargs)
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -134,7 +132,8 @@ class MultiTaskPipeline(Pipeline):
             return self.postprocess(self.forward(inputs, **forward_params), **params)
 
         try:
-            for window in in_windows((as_text(value, takes_words) for value in inputs), batch_size):
+            texts = (as_text(value, takes_words) for value in inputs)
+            for window in in_windows(texts, batch_size, is_stream=not isinstance(inputs, list)):
                 with serving(self.model, self.performance):  # weights are cast to bfloat16 once for all its batches
                     answers = in_batches(window, answer, batch_size, characters)
                 yield from answers

@@ -13,7 +13,7 @@ from .backbone import limit_to_positions, num_positions
 from .companions import save_companions
 from .embedding import encode, prompt_of
 from .hub import HubModel
-from .inference import serving
+from .inference import compute_device, serving
 from .known_parts import KnownParts
 from .tokenizer_source import HUB_KEYS, TokenizerSource
 
@@ -86,7 +86,7 @@ class TextModel(KnownParts, HubModel):
 
     def _embed(self, encoded: Any) -> NDArray[np.float32]:
         """The embeddings of a tokenised batch, (B, D)."""
-        vectors: NDArray[np.float32] = self(**encoded.to(self.device)).sentence_embedding.float().cpu().numpy()
+        vectors: NDArray[np.float32] = self(**encoded.to(compute_device(self))).sentence_embedding.float().cpu().numpy()
         return vectors
 
     @property
@@ -115,8 +115,17 @@ class TextModel(KnownParts, HubModel):
         self._tokenizer = tokenizer
 
     def save_tokenizer(self, folder: Path) -> None:
-        """Save the tokenizer, if it can be had; one that nobody asked for leaves another that is there alone."""
+        """Save the tokenizer, if it can be had; one that nobody asked for leaves another that is there alone.
+
+        A warning tells where that has other ids for this one's tokens, as an older model's in the same folder.
+        """
         if self._tokenizer is None and (folder / "tokenizer_config.json").exists():
+            if self.tokenizer_source is not None and not self.tokenizer_source.is_part_of(folder):
+                logger.warning(
+                    "The tokenizer in %s must give this model's tokens the ids that the model knows, found others, as "
+                    "of another model. It was left as it is. If it is not this model's, remove it and save again",
+                    folder,
+                )
             return
         try:
             tokenizer = self.tokenizer

@@ -1,6 +1,6 @@
 """What a model is asked about: a text, or a pair of texts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,6 +51,20 @@ def check_no_table(texts: Any) -> None:
             f"Texts must be a list or a column of them, found a {type(texts).__name__}. Pass one column, or its "
             "rows as mappings with 'text' and maybe 'text_pair'."
         )
+
+
+def streamed(inputs: Any) -> Iterator[Any] | None:
+    """The inputs one by one, where they are many: a stream, a column, a data set that knows its rows by their numbers.
+
+    `None` of a list, which is answered by a list, and of a single text.
+    """
+    if isinstance(inputs, str | Mapping | tuple | list):
+        return None
+    if isinstance(inputs, Iterable):
+        return iter(inputs)
+    if hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"):  # of torch, say, which need not be there
+        return (inputs[place] for place in range(len(inputs)))
+    return None
 
 
 def as_text(value: Any, takes_words: bool = True) -> Text:

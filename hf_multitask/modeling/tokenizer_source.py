@@ -1,6 +1,7 @@
 """Where a model's tokenizer comes from."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PretrainedConfig
@@ -54,3 +55,13 @@ class TokenizerSource:
         if self.max_length is not None:
             tokenizer.model_max_length = min(self.max_length, tokenizer.model_max_length)
         return tokenizer
+
+    def is_part_of(self, folder: Path) -> bool:
+        """Whether the tokenizer in `folder` has all tokens of this one, by the same ids; or one cannot be read."""
+        if Path(self.name_or_path) == folder:
+            return True
+        try:
+            known, found = self.load().get_vocab(), load_tokenizer(str(folder)).get_vocab()
+        except ValueError:
+            return True
+        return bool(known.items() <= found.items())

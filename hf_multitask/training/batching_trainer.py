@@ -2,7 +2,7 @@
 
 import logging
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from accelerate.utils import send_to_device
 from transformers.trainer_utils import EvalLoopOutput
@@ -62,9 +62,9 @@ class BatchingTrainer(SavingTrainer):
         `Trainer` keeps a loader whose workers persist, and would give it for other rows too: those of a given dataset,
         and the embeddings of a frozen encoder that has learned since.
         """
-        named = isinstance(eval_dataset, str)
+        named, own = isinstance(eval_dataset, str), cast(Any, self.eval_dataset)
         key = eval_dataset if named else "eval"
-        rows = self.eval_dataset[key] if named else self.eval_dataset if eval_dataset is None else eval_dataset
+        rows = own[key] if named else own if eval_dataset is None else eval_dataset
         kept = vars(self).get("_eval_dataloaders", {})
         if key in kept and self._kept_rows.get(key) is not rows:
             self.accelerator._dataloaders.remove(kept.pop(key))  # the last to hold it: its workers end

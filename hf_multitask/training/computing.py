@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..modeling.attention import why_not_packed
+from ..modeling.backbone import NO_AUTOCAST
 from ..modeling.dropout import quick_dropout
 from ..modeling.kept_memory import give_memory_back
 from ..modeling.packing import PACKED_ATTENTION, lengths_of
@@ -41,8 +42,14 @@ def check_computing(model: Any, args: MultiTaskTrainingArguments) -> None:
     """Say in the log what is slower than it could be.
 
     Raises:
-        ValueError: `packing` is on and cannot be.
+        ValueError: `packing` is on and cannot be, or the precision is bfloat16 and cannot be.
     """
+    model_type = model.config.text_config.model_type
+    if args.bf16 and model_type in NO_AUTOCAST:
+        raise ValueError(
+            f"{model_type!r} must be trained without bf16 and performance='auto', which chooses it: transformers' code "
+            "of the architecture cannot compute so. Leave them out."
+        )
     if args.bf16 and args.device.type == "cpu" and (gain := probe(torch.get_num_threads()).bf16_gain) < 1:
         logger.warning(
             "bf16 should be left out on this CPU, which multiplies in bfloat16 %.2f times as fast as in float32",
