@@ -6,7 +6,7 @@ import pytest
 from conftest import tiny_bert
 from datasets import Dataset, DatasetDict
 
-from hf_multitask import MultiTaskCollator
+from hf_multitask import MultiTaskCollator, Task
 from hf_multitask.data.mixing import mix
 from hf_multitask.data.preparation import prepare
 from hf_multitask.data.prepared_data import PreparedData
@@ -26,14 +26,15 @@ def _own_cache(tmp_path, monkeypatch):
 def prepared(tmp_path):
     """The data of a run whose datasets are folders with the given files."""
 
-    def prepared(datasets: dict[str, dict], **settings) -> PreparedData:
+    def prepared(datasets: dict[str, dict], how: dict | None = None, **settings) -> PreparedData:
         described = {}
         for name, dataset in datasets.items():
             (tmp_path / name).mkdir(exist_ok=True)
             for split, content in dataset.pop("files").items():
                 (tmp_path / name / f"{split}.csv").write_text(content)
             described[name] = {"path": name, **dataset}
-        return prepare(RunSettings.from_dict({"backbone": "x", "datasets": described, **settings}, tmp_path))
+        settings = {"backbone": "x", "datasets": described, **settings}
+        return prepare(RunSettings.from_dict(settings, tmp_path), **how or {})
 
     return prepared
 
@@ -57,6 +58,28 @@ def test_a_label_that_only_other_splits_have_is_a_label_with_a_warning(prepared,
     assert data.tasks[0].labels == ("News", "Opinion", "Sport")
     assert data.label_counts("test") == {"topic": {"News": 0, "Opinion": 0, "Sport": 1}}
     assert "Task 'topic': no training row has the labels ['Sport']" in caplog.text
+
+
+TOPIC = Task(name="topic", labels=("News", "Opinion"))
+
+
+def test_only_rows_that_a_model_is_scored_on_must_be_right(prepared):
+    files = {"train": "text,topic\na,b,c,d\n", "validation": "text,topic\na,Sports\n", "test": TOPICS}
+    data = prepared({"topics": topics(**files)}, {"earlier": [TOPIC], "scored": "test"})
+    assert data.sizes() == {"topics": {"test": 2}}
+    with pytest.raises(ValueError, match=r"found 'Sports'"):
+        prepared({"topics": topics(**files)}, {"earlier": [TOPIC], "scored": "validation"})
+
+
+@pytest.mark.parametrize("validation", [None, TOPICS], ids=["cut", "given"])
+def test_rows_to_be_scored_are_cut_as_for_training(prepared, validation):
+    train = "text,topic\n" + "".join(f"text {place},{('News', 'Opinion')[place % 2]}\n" for place in range(60))
+    files = {"train": train} if validation is None else {"train": train, "validation": validation}
+    cut = {"validation": 0.2, "test": 0.3}
+    whole = prepared({"topics": topics(**files) | cut}).splits["test"]["topics"]
+    scored = prepared({"topics": topics(**files) | cut}, {"earlier": [TOPIC], "scored": "test"})
+    assert scored.sizes() == {"topics": {"test": 18}}
+    assert scored.splits["test"]["topics"].to_list() == whole.to_list()
 
 
 def test_given_labels_keep_their_order(prepared):

@@ -18,18 +18,13 @@ def scored_data(checkpoint: str, settings: RunSettings, tasks: Sequence[Task], s
         checkpoint: Its folder, or its id on the Hub.
         settings: Of a run; what they and the data tell of labels does not count.
         tasks: The checkpoint's.
-        split: The one to score. The data need no other.
+        split: The one to score. The data need no other, and only what is scored must be right.
 
     Raises:
         ValueError: Something in the data cannot be, there are no rows of the split, they are cut otherwise than in
             the checkpoint's run, or the settings have a task that the checkpoint has not.
     """
-    data = prepare(_with_tasks_of(settings, tasks), earlier=tasks, for_training=False)
-    if split not in data.splits:
-        raise ValueError(
-            f"There must be {split} rows to score, found only the splits {list(data.splits)}. Name a file of them in "
-            f"the configuration (data_files: {{{split}: FILE}}), or another split."
-        )
+    data = prepare(_with_tasks_of(settings, tasks), earlier=tasks, scored=split)
     check_same_splits(recorded_splits(checkpoint), settings, data, split)
     return data
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, IterableDataset
 
 from ..modeling.task import Task, parse_tasks
+from ..settings.dataset_settings import DatasetSettings
 from ..settings.run_settings import SPLITS, RunSettings
 from ..settings.task_settings import BALANCED
 from .earlier_tasks import continued
@@ -35,7 +36,7 @@ def prepare(
     settings: RunSettings,
     given: Mapping[str, Dataset | DatasetDict] | None = None,
     earlier: Sequence[Task] = (),
-    for_training: bool = True,
+    scored: str | None = None,
 ) -> PreparedData:
     """The data that `settings` describe, checked from the first row to the last.
 
@@ -44,18 +45,21 @@ def prepare(
         given: Per dataset, its rows, in place of those that its `path` names.
         earlier: The tasks of the model that the run starts from, which come before all others; they need no rows, and
             datasets with targets for them alone need no train split.
-        for_training: Whether there must be training rows; to score a model, whose tasks are `earlier`, needs none.
+        scored: The split that a model, whose tasks are `earlier`, is to be scored on: there are no others then, and
+            only rows that it needs are looked at. By default the data are for training.
 
     Raises:
-        ValueError: Anything in it cannot be trained on; the message names task, dataset and row, and what to do.
+        ValueError: Anything in it cannot be trained on, or scored; the message names task, dataset and row, and what to
+            do.
     """
     known = {task.name: task for task in earlier}
     settings.check_fed(known)
     raw: Splits = {}
+    found: dict[str, frozenset[str]] = {}
     drawn: dict[tuple[str, str], Any] = {}
     streamed: dict[str, IterableDataset] = {}
     for name, dataset in settings.datasets.items():
-        needs_train = for_training and (bool(dataset.shares) or not set(dataset.targets) <= set(known))
+        needs_train = scored is None and (bool(dataset.shares) or not set(dataset.targets) <= set(known))
         if dataset.streaming:
             _check_can_stream(name, settings, given or {})
             streamed[name], loaded = load_stream(name, dataset, Path(settings.folder))
@@ -64,8 +68,10 @@ def prepare(
             loaded = given_splits(name, dataset, given[name], needs_train=needs_train)
         else:
             loaded = load_splits(name, dataset, Path(settings.folder), needs_train=needs_train)
-        raw[name] = {}
+        raw[name], found[name] = {}, frozenset(loaded)
         for split, rows in loaded.items():
+            if scored not in (None, split) and (split != "train" or scored not in _cut(dataset, loaded)):
+                continue
             check_columns(rows, dataset, where_of(name, split))
             drawn[name, split] = indices = draw(len(rows), dataset.max_rows, seed_of(settings))
             raw[name][split] = rows if indices is None else rows.select(indices)
@@ -87,15 +93,24 @@ def prepare(
         logger.warning("%d rows cannot be used and are left out; the first: %s", len(skipped), skipped[0].reason)
     formed: Splits = {}
     for name, splits in mapped.items():
-        for split, rows in _with_cut_splits(name, splits, settings, tasks).items():
+        for split, rows in _with_cut_splits(name, splits, found[name], settings, tasks).items():
             forms = forms_of(name, rows, settings.datasets[name], tasks)
-            formed.setdefault(split, {}).update({form: found for form, found in forms.items() if len(found)})
-    splits_of_run = {split: formed[split] for split in SPLITS if split in formed}
+            formed.setdefault(split, {}).update({form: some for form, some in forms.items() if len(some)})
+    splits_of_run = {split: formed[split] for split in SPLITS if split in formed and scored in (None, split)}
+    if scored is not None and not splits_of_run:
+        names = sorted({split for splits in found.values() for split in splits})
+        raise ValueError(
+            f"There must be {scored} rows to score, found only the splits {names}. Name a file of them in the "
+            f"configuration (data_files: {{{scored}: FILE}}), or another split."
+        )
     fed_later = {
-        task for name in streamed if len(raw[name]["train"]) == SAMPLE for task in settings.datasets[name].targets
+        task
+        for name in streamed
+        if len(raw[name].get("train", ())) == SAMPLE
+        for task in settings.datasets[name].targets
     }
     _check_every_task_has_targets([task for task in tasks if task.name not in known], splits_of_run, fed_later)
-    if for_training:
+    if scored is None:
         _check_train(settings, [task for task in tasks if task.name in known], splits_of_run)
     rows_of_splits = {split: list(rows.values()) for split, rows in splits_of_run.items()}
     tasks = fit_tasks(tasks, settings.tasks, rows_of_splits, known)
@@ -104,7 +119,7 @@ def prepare(
         name: Stream(name, rows, settings.datasets[name], tasks, skips_invalid=skips) for name, rows in streamed.items()
     }
     data = PreparedData(tasks, splits_of_run, tuple(skipped), streams, frozenset(fed_later))
-    if for_training:
+    if scored is None:
         _warn_of_labels_without_training_rows(settings, data)
         warn_of_trained_texts(splits_of_run)
     return data
@@ -158,17 +173,22 @@ def _describe(name: str, settings: RunSettings, raw: Splits, earlier: Task | Non
     return found
 
 
+def _cut(dataset: DatasetSettings, found: Collection[str]) -> dict[str, float]:
+    """The splits that are to be cut from training rows, where those of the names `found` come by themselves."""
+    return {split: share for split, share in dataset.shares.items() if split not in found}
+
+
 def _with_cut_splits(
-    name: str, splits: dict[str, Dataset], settings: RunSettings, tasks: list[Task]
+    name: str, splits: dict[str, Dataset], found: Collection[str], settings: RunSettings, tasks: list[Task]
 ) -> dict[str, Dataset]:
-    """The mapped `splits` of a dataset, and those that are to be cut from its training rows."""
+    """The mapped `splits` of a dataset, and those that are to be cut from its training rows; `found` are all it has."""
     dataset = settings.datasets[name]
     for split, rows in splits.items():
         if len(rows) == 0:
             raise ValueError(
                 f"{where_of(name, split)}: there must be at least one usable row, found none. Correct the rows."
             )
-    shares = {split: share for split, share in dataset.shares.items() if split not in splits}
+    shares = _cut(dataset, found)
     if not shares or "train" not in splits:
         return splits
     train = splits["train"]
