@@ -64,7 +64,7 @@ TOPIC = Task(name="topic", labels=("News", "Opinion"))
 
 
 def test_only_rows_that_a_model_is_scored_on_must_be_right(prepared):
-    files = {"train": "text,topic\na,b,c,d\n", "validation": "text,topic\na,Sports\n", "test": TOPICS}
+    files = {"train": "text,topic\na,Weather\n", "validation": "text,topic\na,Sports\n", "test": TOPICS}
     data = prepared({"topics": topics(**files)}, {"earlier": [TOPIC], "scored": "test"})
     assert data.sizes() == {"topics": {"test": 2}}
     with pytest.raises(ValueError, match=r"found 'Sports'"):
