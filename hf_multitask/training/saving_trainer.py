@@ -1,7 +1,6 @@
 """What a Trainer writes and reads: checkpoints, complete or not at all."""
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from .output_folder import write_errors_explained
 from .precision import make_plain
 from .process_group import let_threads_end
 from .pushing_trainer import PushingTrainer
+from .replaced import replaced
 
 
 class SavingTrainer(PushingTrainer):
@@ -40,7 +40,7 @@ class SavingTrainer(PushingTrainer):
                 set_aside(checkpoint)
             self.accelerator.wait_for_everyone()  # no process may write there before
             try:
-                with _replaced(self.args, save_total_limit=None, push_to_hub=False):  # both come after the mark
+                with replaced(self.args, save_total_limit=None, push_to_hub=False):  # both come after the mark
                     super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()  # nor may one still write when the files are listed
                 if writes:
@@ -97,7 +97,7 @@ class SavingTrainer(PushingTrainer):
     def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
         """As [`Trainer._finalize_training`], which may remove the last checkpoint: not of a run that is to go on."""
         goes_on = self.state.global_step < self.state.max_steps
-        with _replaced(self.args, save_total_limit=None) if goes_on else contextlib.nullcontext():
+        with replaced(self.args, save_total_limit=None) if goes_on else contextlib.nullcontext():
             return super()._finalize_training(*args, **kwargs)
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
@@ -159,19 +159,6 @@ def _question(task: Any) -> dict[str, Any]:
     """What decides the meaning of a head's outputs, as far as it is not the default."""
     keys = ("name", "problem_type", "labels", "target_mean", "target_std", "score_range")
     return {key: value for key in keys if (value := getattr(task, key))}
-
-
-@contextlib.contextmanager
-def _replaced(args: Any, **values: Any) -> Iterator[None]:
-    """Other values of some arguments, for a while."""
-    kept = {name: getattr(args, name) for name in values}
-    try:
-        for name, value in values.items():
-            setattr(args, name, value)
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(args, name, value)
 
 
 def _keep_name(model: Any) -> None:

@@ -28,8 +28,11 @@ from .loading import as_mixture, begin_epoch, train_order
 from .loss_log import TaskLossLog
 from .precision import can_be_plain, make_plain
 from .progress import load_progress, save_progress
+from .replaced import replaced
 from .run_callback import running
+from .schedule import scheduler_kwargs
 from .stopping_rules import early_stopping, task_stopping
+from .trainer_inputs import checked_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -72,17 +75,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         compute_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(args, MultiTaskTrainingArguments):
-            raise ValueError(
-                f"args must be MultiTaskTrainingArguments, found {type(args).__name__}. "
-                "Pass MultiTaskTrainingArguments(output_dir=...)."
-            )
-        if model is None or kwargs.get("compute_loss_func") is not None:
-            raise ValueError(
-                "MultiTaskTrainer needs a model and computes its losses itself, found model=None or a "
-                "compute_loss_func. Pass model=MultiTaskModel.from_backbone(...), and weights in the tasks' "
-                "loss_weight."
-            )
+        args = checked_arguments(model, args, kwargs)
         tasks = model.config.tasks
         if args.metric_for_best_model is not None and not args.knows_direction:
             args.greater_is_better = direction(tasks, args.metric_for_best_model)
@@ -189,6 +182,11 @@ class MultiTaskTrainer(EvaluatingTrainer):
             return super().create_optimizer(model)
         finally:
             self.optimizer_cls_and_kwargs = given
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        """As [`Trainer.create_scheduler`]; one that follows the evaluations goes the way of their metric."""
+        with replaced(self.args, lr_scheduler_kwargs=scheduler_kwargs(self.args)):
+            return super().create_scheduler(num_training_steps, optimizer)
 
     def compute_loss(
         self,
