@@ -108,3 +108,16 @@ def test_evaluation_pads_little(tmp_path, tokenizer, weights):
     lengths = [mask.sum(1).tolist() for mask in masks]
     assert list(chain(*lengths)) == sorted(job.eval_dataset["length"], reverse=True)
     assert [mask.shape[1] for mask in masks] == [max(batch) for batch in lengths]
+
+
+@pytest.mark.parametrize("own_metrics", [False, True])
+def test_evaluation_reads_every_row_where_training_drops_the_last_ones(tmp_path, tokenizer, own_metrics):
+    sizes = {"per_device_train_batch_size": 5, "per_device_eval_batch_size": 5}
+    job = trainer(tmp_path, tokenizer, dataloader_drop_last=True, eval_strategy="epoch", **sizes)
+    counted = []
+    if own_metrics:
+        job.compute_metrics = lambda prediction: counted.append(len(prediction.label_ids["topic"])) or {}
+    job.train()
+    assert job.state.global_step == 3  # of 16 rows
+    assert len(job.predict(job.eval_dataset).predictions["topic"]) == 16
+    assert counted == ([16, 16] if own_metrics else [])

@@ -16,6 +16,7 @@ from .arguments import MultiTaskTrainingArguments
 from .computing import known_lengths
 from .frozen import reads_only_embeddings
 from .loading import embedded, train_loader, train_order
+from .replaced import replaced
 from .saving_trainer import SavingTrainer
 
 logger = logging.getLogger(__name__)
@@ -77,13 +78,15 @@ class BatchingTrainer(SavingTrainer):
         return {}
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        """As [`Trainer._get_dataloader`]."""
+        """As [`Trainer._get_dataloader`]; only training drops rows that fill no batch."""
         rows = flattened(dataset, self.data_collator)
         if isinstance(rows, FlatRows):
             kwargs["sampler_fn"] = None  # sampled by length, results would come in another order
             if isinstance(self.compute_metrics, MultiTaskMetrics):
                 rows = LongestFirst(rows)
-        return super()._get_dataloader(rows, *args, **kwargs)
+        drops = kwargs.get("is_training", False) and self.args.dataloader_drop_last
+        with replaced(self.args, dataloader_drop_last=drops):
+            return super()._get_dataloader(rows, *args, **kwargs)
 
     def get_total_train_batch_size(self, args: Any) -> int:
         """As [`Trainer.get_total_train_batch_size`]; the mean over the batches where they are cut by tokens."""
