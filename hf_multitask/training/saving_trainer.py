@@ -73,6 +73,15 @@ class SavingTrainer(PushingTrainer):
                 self.control.should_save, self._saves_at_epoch_end = False, True
         super()._maybe_log_save_evaluate(*args, **kwargs)
 
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """As [`Trainer._inner_training_loop`], but a resumed run has made the evaluation of its start.
+
+        Made again, it would count as one more without an improvement.
+        """
+        starts = kwargs.get("resume_from_checkpoint") is None
+        with replaced(self.args, eval_on_start=self.args.eval_on_start and starts):
+            return super()._inner_training_loop(*args, **kwargs)
+
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
         """As [`Trainer._init_training_state`], with nothing left of a run before but what a checkpoint holds of it."""
         self._ended_step, self._saves_at_epoch_end = None, False
@@ -90,6 +99,18 @@ class SavingTrainer(PushingTrainer):
             self.control.should_training_stop = True
         if not self.control.should_training_stop:  # a callback may have said so, too
             super()._run_epoch(*args, **kwargs)
+
+    def _load_callback_state(self) -> None:
+        """As [`Trainer._load_callback_state`]; how long early stopping waits is what this run says, not the one before.
+
+        How long it has waited is the checkpoint's.
+        """
+        states: Any = self.state.stateful_callbacks
+        saved = states.get(EarlyStoppingCallback.__name__, [])
+        saved = saved if isinstance(saved, list) else [saved]
+        for callback, state in zip(self._early_stopping(), saved, strict=False):  # one may have been added since
+            state["args"] = callback.state()["args"]
+        super()._load_callback_state()
 
     def _early_stopping(self) -> list[EarlyStoppingCallback]:
         return [callback for callback in self.callback_handler.callbacks if isinstance(callback, EarlyStoppingCallback)]
