@@ -33,7 +33,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         gradual_unfreezing_steps: Start with the heads alone and unfreeze one more layer from the top every so many
             steps.
         early_stopping_patience: Stop after so many evaluations without a better `metric_for_best_model`, which is
-            `average` by default then; the best checkpoint is loaded in the end.
+            `average` by default then, or `loss` with a `compute_metrics` of one's own; the best checkpoint is loaded in
+            the end.
         task_patience: Take a task out of the loss after so many evaluations without a better primary metric, and give
             its head the weights of its best evaluation.
         performance: `exact` computes as fast as float32 allows on this processor, and draws the masks of dropout as
@@ -106,7 +107,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         if self.early_stopping_patience:
             self.load_best_model_at_end = True
             self.restore_callback_states_from_checkpoint = True  # how long it has waited
-        if self.load_best_model_at_end and self.metric_for_best_model is None:
+        self.knows_metric = self.metric_for_best_model is not None
+        if self.load_best_model_at_end and not self.knows_metric:
             self.metric_for_best_model = "average"
         self.knows_direction = self.greater_is_better is not None
         self._choose_performance()

@@ -10,10 +10,10 @@ from transformers.trainer_optimizer import is_optimizer_factory
 
 from ..data.collation import MultiTaskCollator
 from ..evaluation.metrics import MultiTaskMetrics
-from ..evaluation.overall import direction
 from ..modeling.backbone import freeze_unused_modules
 from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
+from .best_metric import settle_best_metric
 from .compilation import Compilation
 from .computing import check_computing, fast
 from .counting import count_targets
@@ -77,8 +77,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
     ) -> None:
         args = checked_arguments(model, args, kwargs)
         tasks = model.config.tasks
-        if args.metric_for_best_model is not None and not args.knows_direction:
-            args.greater_is_better = direction(tasks, args.metric_for_best_model)
+        settle_best_metric(tasks, args, kwargs.get("eval_dataset"), compute_metrics)
         super().__init__(
             model,
             args,
