@@ -7,6 +7,7 @@ from test_trainer import rows
 
 from hf_multitask import MultiTaskMetrics, MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_multitask.data.tokenization import tokenize
+from hf_multitask.training.description import chosen_by
 
 BEST = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
 
@@ -83,3 +84,15 @@ def test_arguments_that_served_one_trainer_are_open_for_the_next(make):
     for compute_metrics in (None, MultiTaskMetrics(tiny_bert().config.tasks)):
         job = make(args=args, compute_metrics=compute_metrics)
         assert (job.args.metric_for_best_model, job.args.greater_is_better) == ("average", True)
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.5, "average"), (float("nan"), "")])
+def test_a_card_tells_of_a_best_checkpoint_only_where_one_was_chosen(make, tmp_path, value, told):
+    job = make()
+    job.compute_metrics = lambda prediction: {"average": value}
+    assert chosen_by(job) == ""
+    job.train()
+    assert chosen_by(job) == told
+    job.create_model_card()
+    card = (tmp_path / "README.md").read_text()
+    assert ("The best checkpoint by the validation metric `average`" in card) is bool(told)

@@ -77,10 +77,3 @@ def test_a_device_without_a_name_is_called_by_its_kind(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Some GPU {device.index}")
     assert device_name(torch.device("cuda", 1)) == "Some GPU 1"
     assert device_name(torch.device("mps")) == "MPS"
-
-
-def test_a_record_says_by_what_the_checkpoint_is_chosen_if_it_is(describe):
-    _, record = describe()
-    assert (record.chosen_by, record.resumed) == ("", False)
-    _, record = describe(training={"load_best_model_at_end": True})
-    assert record.chosen_by == "average"

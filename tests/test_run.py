@@ -110,3 +110,20 @@ def test_a_run_whose_training_rows_have_changed_is_not_resumed(run_of, tmp_path)
     rows.write_text(rows.read_text().replace("bad film", "bad song", 1))
     with pytest.raises(ValueError, match=r"training rows of its checkpoint, found others in the datasets \['moods'\]"):
         run_of(again)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"load_best_model_at_end": True},
+        {"early_stopping_patience": 2},
+        {"eval_on_start": True},
+        {"lr_scheduler_type": "greedy"},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_what_needs_a_validation_split_is_refused_where_there_is_none(run_of, setting):
+    name = next(iter(setting))
+    training = {"output_dir": "output", "use_cpu": True, "report_to": "none", **setting}
+    with pytest.raises(ValueError, match=f"^{name}.* needs .*, found no validation rows. Give a validation split"):
+        run_of({**MOODS, "training": training})

@@ -10,7 +10,6 @@ from conftest import TASKS, WORDS, tiny_bert
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import TrainerCallback
-from transformers.trainer_utils import IntervalStrategy
 
 from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_multitask.data.tokenization import tokenize
@@ -544,17 +543,6 @@ def test_a_second_run_after_one_that_stopped_early_begins_anew(tmp_path, tokeniz
         job.train()
         assert job.state.global_step == 8
         job.evaluate()
-
-
-@pytest.mark.parametrize("setting", [{"task_patience": 2}, {"early_stopping_patience": 2}])
-def test_patience_without_evaluations_is_refused(tmp_path, tokenizer, setting):
-    args = MultiTaskTrainingArguments(
-        str(tmp_path), use_cpu=True, eval_strategy="epoch", save_strategy="epoch", **setting
-    )
-    args.eval_strategy = IntervalStrategy.NO  # as the script has it where there is no validation split
-    data = tokenize(Dataset.from_list(rows()), tokenizer, 32)
-    with pytest.raises(ValueError, match="patience needs evaluations, found no validation rows"):
-        MultiTaskTrainer(tiny_bert(), args, processing_class=tokenizer, train_dataset=data)
 
 
 def test_a_sampling_strategy_that_is_not_there_is_refused_before_training(tmp_path, tokenizer):

@@ -62,7 +62,6 @@ def describe_run(run: Run) -> RunRecord:
         parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
         machine=describe_machine(trainer),
         resumed=run.checkpoint is not None,
-        chosen_by=(args.metric_for_best_model or "") if args.load_best_model_at_end else "",
         retention=run.retention,
         arguments=told_arguments(trainer),
     )

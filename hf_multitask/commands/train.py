@@ -21,6 +21,7 @@ from ..publishing.samples import Sample, describe_samples
 from ..publishing.transfer_record import TransferRecord
 from ..publishing.transfer_tables import describe_transfer
 from ..training.adapters import merge
+from ..training.description import chosen_by
 from ..training.interruption import StopOnSignal
 from ..transfer.clock import TrainingClock
 from .comparison import compare
@@ -69,6 +70,7 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
             before=before,
             samples=samples,
             log_history=trainer.state.log_history,
+            chosen_by=chosen_by(trainer),
             calibration={task: dataclasses.asdict(found) for task, found in calibration.items()},
         )
     failures = []

@@ -29,7 +29,7 @@ def describe_scores(record: RunRecord, split: str) -> str:
         for metrics, rows in alike.items()
     ]
     results = record.results.get(split, {})
-    if len(record.tasks) > 1 and f"{split}_average" in results:
+    if len(record.tasks) > 1 and {f"{split}_average", f"{split}_worst"} <= results.keys():
         average, worst = results[f"{split}_average"], results[f"{split}_worst"]
         tables.append(
             f"Primary metrics of all tasks: {average:.4f} on average, by loss weight; the worst is {worst:.4f}."

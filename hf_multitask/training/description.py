@@ -69,7 +69,6 @@ def describe_trainer(trainer: Any) -> RunRecord:
         ],
         embedding_size=config.hidden_size,
         parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
-        chosen_by=(trainer.args.metric_for_best_model or "") if trainer.args.load_best_model_at_end else "",
         arguments=told_arguments(trainer),
     )
 
@@ -89,9 +88,15 @@ def record_so_far(record: RunRecord, trainer: Any) -> RunRecord:
         results=results,
         log_history=state.log_history,
         unfinished=unfinished,
-        chosen_by="" if unfinished else record.chosen_by,
+        chosen_by="" if unfinished else chosen_by(trainer),
         adapters=hasattr(trainer.model, "peft_config"),
     )
+
+
+def chosen_by(trainer: Any) -> str:
+    """The metric whose best checkpoint a trained model is; empty where none was chosen, as of a metric that was NaN."""
+    chosen = trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is not None
+    return (trainer.args.metric_for_best_model or "") if chosen else ""
 
 
 def reported_metrics(task: Task) -> list[ReportedMetric]:

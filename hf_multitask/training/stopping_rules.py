@@ -1,10 +1,9 @@
-"""When a run ends before its last step, and when a task does; both need evaluations."""
+"""When a run ends before its last step, and when a task does."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from transformers import EarlyStoppingCallback
-from transformers.trainer_utils import IntervalStrategy
 
 from ..evaluation.overall import direction
 from ..evaluation.registry import primary_of
@@ -13,13 +12,8 @@ from .arguments import MultiTaskTrainingArguments
 from .task_stopping import TaskStopping
 
 
-def early_stopping(args: MultiTaskTrainingArguments, eval_dataset: Any) -> EarlyStoppingCallback:
-    """What ends a run after `early_stopping_patience` evaluations without a better `metric_for_best_model`.
-
-    Raises:
-        ValueError: There are no evaluations.
-    """
-    _check_evaluates("early_stopping_patience", args, eval_dataset)
+def early_stopping(args: MultiTaskTrainingArguments) -> EarlyStoppingCallback:
+    """What ends a run after `early_stopping_patience` evaluations without a better `metric_for_best_model`."""
     return EarlyStoppingCallback(args.early_stopping_patience or 1)
 
 
@@ -27,9 +21,8 @@ def task_stopping(tasks: Sequence[Task], args: MultiTaskTrainingArguments, eval_
     """What ends a task after `task_patience` evaluations without a better primary metric of its own.
 
     Raises:
-        ValueError: There are no evaluations, or those of several datasets.
+        ValueError: The evaluations are of several datasets.
     """
-    _check_evaluates("task_patience", args, eval_dataset)
     if isinstance(eval_dataset, dict):
         raise ValueError(
             f"task_patience needs one evaluation dataset, found several: {list(eval_dataset)}. Pass them as one, "
@@ -38,11 +31,3 @@ def task_stopping(tasks: Sequence[Task], args: MultiTaskTrainingArguments, eval_
     keys = {task.name: f"eval_{task.name}_{primary_of(task).name}" for task in tasks}
     watched = {task: (key, direction(tasks, key)) for task, key in keys.items()}
     return TaskStopping(watched, args.task_patience or 1)
-
-
-def _check_evaluates(name: str, args: MultiTaskTrainingArguments, eval_dataset: Any) -> None:
-    if eval_dataset is None or args.eval_strategy == IntervalStrategy.NO:
-        raise ValueError(
-            f"{name} needs evaluations, found {'no validation rows' if eval_dataset is None else 'eval_strategy=no'}. "
-            "Give a validation split (validation: 0.1 cuts one), and eval_strategy: epoch."
-        )

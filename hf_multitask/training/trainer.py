@@ -97,7 +97,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         if args.gradual_unfreezing_steps:
             self.add_callback(GradualUnfreezing(args.gradual_unfreezing_steps))
         if args.early_stopping_patience:
-            self.add_callback(early_stopping(args, self.eval_dataset))
+            self.add_callback(early_stopping(args))
         self._stopping = task_stopping(tasks, args, self.eval_dataset) if args.task_patience else None
         if self._stopping:
             self.add_callback(self._stopping)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .arguments import MultiTaskTrainingArguments
+from .evaluation_needs import check_evaluations
 
 
 def checked_arguments(model: Any, args: Any, others: Mapping[str, Any]) -> MultiTaskTrainingArguments:
@@ -15,7 +16,8 @@ def checked_arguments(model: Any, args: Any, others: Mapping[str, Any]) -> Multi
         others: What else [`Trainer`] is given, by name.
 
     Raises:
-        ValueError: The arguments are of another class, there is no model, or losses are to be computed otherwise.
+        ValueError: The arguments are of another class, or need evaluations that there are not; there is no model; or
+            losses are to be computed otherwise.
     """
     if not isinstance(args, MultiTaskTrainingArguments):
         raise ValueError(
@@ -28,4 +30,5 @@ def checked_arguments(model: Any, args: Any, others: Mapping[str, Any]) -> Multi
             "compute_loss_func. Pass model=MultiTaskModel.from_backbone(...), and weights in the tasks' "
             "loss_weight."
         )
+    check_evaluations(args, others.get("eval_dataset"))
     return args
