@@ -386,8 +386,13 @@ def test_pairs_are_compared_and_grouped(shared, scored):
             {"load_best_model_at_end": True, "eval_strategy": "epoch", "metric_for_best_model": "eval_topic_accuracy"},
             "metric_for_best_model that every run has, .* found 'topic_accuracy'",
         ),
+        (
+            {"lr_scheduler_type": "greedy", "eval_strategy": "epoch", "metric_for_best_model": "eval_topic_accuracy"},
+            "metric_for_best_model that every run has, .* found 'topic_accuracy'",
+        ),
+        ({"lr_scheduler_type": "greedy", "eval_strategy": "steps"}, "needs eval_strategy: epoch .* found 'steps'"),
     ],
-    ids=["steps", "one task's metric"],
+    ids=["steps", "one task's metric", "a rate by one task's metric", "a rate by steps"],
 )
 def test_runs_that_cannot_follow_the_same_rule_are_refused(untrained, scored, change, message):
     trainer = untrained()
@@ -430,3 +435,38 @@ def test_what_is_told_in_steps_takes_the_same_share_of_every_run(tmp_path):
     assert own.freeze == ["embeddings"]
     assert run_arguments(arguments(tmp_path, warmup_steps=0.1), ["topic"], 0, 60, 300, tmp_path).warmup_steps == 0.1
     assert (args.warmup_steps, args.seed, args.output_dir) == (30, 42, str(tmp_path))
+
+
+def test_what_a_learning_rate_does_in_steps_takes_the_same_share_of_every_run(tmp_path):
+    given = {"num_decay_steps": 100, "num_stable_steps": 2, "min_lr_ratio": 0.1}
+    args = arguments(tmp_path, lr_scheduler_type="warmup_stable_decay", lr_scheduler_kwargs=given)
+    own = run_arguments(args, ["topic"], 0, 60, 300, tmp_path / "own")
+    assert own.lr_scheduler_kwargs == {"num_decay_steps": 20, "num_stable_steps": 1, "min_lr_ratio": 0.1}
+    assert args.lr_scheduler_kwargs == given
+    args = arguments(tmp_path, lr_scheduler_type="inverse_sqrt", lr_scheduler_kwargs={"timescale": 50})
+    assert run_arguments(args, ["topic"], 0, 60, 300, tmp_path / "own").lr_scheduler_kwargs == {"timescale": 10}
+
+
+@pytest.mark.parametrize("scheduler", ["greedy", "reduce_lr_on_plateau"])
+def test_a_rate_that_follows_the_evaluations_does_so_in_every_run(shared, scored, tokenizer, scheduler):
+    how = {"lr_scheduler_type": scheduler, "eval_strategy": "epoch"}
+    trainer = shared(evaluated=make_rows(tokenizer, 12, shift=7), **how)
+    assert len(compare_single_task(trainer, new_model, scored, seeds=1).tasks) == 2
+
+
+def test_evaluations_that_decide_nothing_are_left_out_of_a_comparison(shared, scored, tokenizer):
+    how = {"eval_on_start": True, "eval_strategy": "epoch", "metric_for_best_model": "topic_f1_macro"}
+    trainer = shared(evaluated=make_rows(tokenizer, 12, shift=7), **how)
+    assert len(compare_single_task(trainer, new_model, scored, seeds=1).tasks) == 2
+
+
+def test_the_checkpoints_of_a_comparison_are_chosen_as_the_shared_one(shared, scored, tokenizer, monkeypatch):
+    best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    trainer = shared(evaluated=make_rows(tokenizer, 12, shift=7), **best)
+    trainer.args.metric_for_best_model, trainer.args.greater_is_better = "loss", False  # as of metrics of one's own
+    seen, train = [], MultiTaskTrainer.train
+    monkeypatch.setattr(
+        MultiTaskTrainer, "train", lambda self: seen.append(self.args.metric_for_best_model) or train(self)
+    )
+    compare_single_task(trainer, new_model, scored, seeds=1)
+    assert seen == ["loss", "loss"]
