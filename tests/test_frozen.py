@@ -11,7 +11,9 @@ from test_trainer import fresh, rows, trainer, weights  # noqa: F401 - a fixture
 from transformers import TrainerCallback
 
 from hf_multitask.data.collation import MultiTaskCollator
+from hf_multitask.data.mixing import Mixture
 from hf_multitask.data.tokenization import tokenize
+from hf_multitask.settings.mixing_settings import MixingSettings
 from hf_multitask.training.distillation import teach
 from hf_multitask.training.frozen import embed_rows, reads_only_embeddings
 
@@ -223,3 +225,32 @@ def test_an_encoder_with_a_trainable_layer_is_needed_in_every_step():
     model = frozen(tiny_bert())
     model.backbone.encoder.layer[1].requires_grad_(True)
     assert not reads_only_embeddings(model)
+
+
+@pytest.mark.parametrize("setting", [{"train_sampling_strategy": "group_by_length"}, {"max_tokens_per_batch": 40}])
+def test_rows_without_lengths_are_taken_by_their_lengths_all_the_same(
+    tmp_path,
+    tokenizer,
+    weights,  # noqa: F811
+    setting,
+):
+    models = [frozen(fresh(weights)) for _ in range(2)]
+    for model, lengths in zip(models, (True, False), strict=True):
+        job = trainer(tmp_path, tokenizer, model, rows(23), **SETTINGS | setting)
+        if not lengths:
+            job.train_dataset = Mixture({"train": job.eval_dataset.remove_columns("length")}, MixingSettings())
+        job.train()
+    assert_equal(models[1], models[0])
+
+
+def test_a_collator_of_ones_own_reads_texts_of_a_frozen_encoder_too(tmp_path, tokenizer, weights, caplog):  # noqa: F811
+    models = [frozen(fresh(weights)) for _ in range(2)]
+    for model in models:
+        job = trainer(tmp_path, tokenizer, model, rows(23), **SETTINGS, eval_strategy="epoch")
+        if model is models[1]:
+            known = job.data_collator
+            job.data_collator = lambda batch, known=known: known([{**row, "targets": row["targets"]} for row in batch])
+        with caplog.at_level("INFO", logger="hf_multitask"):
+            job.train()
+    assert_equal(models[1], models[0])
+    assert "The encoder is frozen, but reads every text in every epoch: data_collator is your own" in caplog.text

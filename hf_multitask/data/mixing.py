@@ -76,7 +76,7 @@ class Mixture(torch.utils.data.Dataset[dict[str, Any]]):
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of every row, (N,)."""
-        return np.concatenate([_lengths(rows) for rows in self.datasets.values()])
+        return np.concatenate([lengths_of(rows) for rows in self.datasets.values()])
 
     @cached_property
     def tokens(self) -> NDArray[np.int64]:
@@ -146,8 +146,12 @@ class Mixture(torch.utils.data.Dataset[dict[str, Any]]):
         return powers_SD
 
 
-def _lengths(rows: Dataset) -> NDArray[np.int64]:
-    """Tokens of the text of each row, or of the longer one of two, (N,)."""
+def lengths_of(rows: Dataset) -> NDArray[np.int64]:
+    """Tokens of the text of each row, or of the longer one of two, (N,).
+
+    Raises:
+        ValueError: The rows have neither a `length` nor tokens.
+    """
     if "length" in rows.column_names:
         lengths: NDArray[np.int64] = rows.with_format("numpy")["length"][:]
         return lengths
@@ -162,7 +166,7 @@ def _lengths(rows: Dataset) -> NDArray[np.int64]:
 def _tokens(rows: Dataset) -> NDArray[np.int64]:
     """Tokens of both texts of each row, (N,)."""
     if "pair_input_ids" not in rows.column_names:
-        return _lengths(rows)
+        return lengths_of(rows)
     return _list_lengths(rows, "input_ids") + np.maximum(_list_lengths(rows, "pair_input_ids"), 0)
 
 

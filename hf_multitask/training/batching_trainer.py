@@ -8,6 +8,7 @@ from accelerate.utils import send_to_device
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..data.batches import BatchOrder
+from ..data.collation import MultiTaskCollator
 from ..data.flat_rows import FlatRows, flattened
 from ..data.longest_first import LongestFirst
 from ..data.streaming import StreamedBatches
@@ -25,9 +26,10 @@ logger = logging.getLogger(__name__)
 class BatchingTrainer(SavingTrainer):
     """As [`Trainer`], but rows come in a [`BatchOrder`], and steps wait for less.
 
-    Where nothing of the encoder learns, its embeddings are computed once. Evaluation reads its rows as [`FlatRows`]
-    where these can hold them. Its results are in the order of the rows; rows of similar length share a batch, unless a
-    `compute_metrics` of the user's own might know the rows by their order.
+    Where nothing of the encoder learns, its embeddings are computed once, unless a `data_collator` of the user's own
+    might not know them. Evaluation reads its rows as [`FlatRows`] where these can hold them. Its results are in the
+    order of the rows; rows of similar length share a batch, unless a `compute_metrics` of the user's own might know the
+    rows by their order.
     """
 
     args: MultiTaskTrainingArguments
@@ -40,7 +42,10 @@ class BatchingTrainer(SavingTrainer):
         """As [`Trainer._inner_training_loop`], with the embeddings of a frozen encoder, as it is now, for texts."""
         texts = self.train_dataset, self.eval_dataset
         try:
-            if reads_only_embeddings(self.model):
+            frozen, knows_rows = reads_only_embeddings(self.model), isinstance(self.data_collator, MultiTaskCollator)
+            if frozen and not knows_rows:  # another may not know rows without tokens, or without targets
+                logger.info("The encoder is frozen, but reads every text in every epoch: data_collator is your own")
+            elif frozen:
                 logger.info("The encoder is frozen: its embeddings are computed once")
                 how = (self.data_collator, self.args.per_device_eval_batch_size)
                 self.train_dataset, self.eval_dataset = (embedded(self.model, rows, *how) for rows in texts)

@@ -9,9 +9,9 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
 from datasets import Dataset, concatenate_datasets
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..data.mixing import lengths_of
 from .layerwise import find_backbone
 
 KEPT = ("targets", "teacher_logits", "length", "row")
@@ -34,7 +34,7 @@ def reads_only_embeddings(model: nn.Module) -> bool:
 def embed_rows(
     model: nn.Module, rows: Dataset, collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]], batch_size: int
 ) -> Dataset:
-    """`rows` with their `sentence_embedding`, D float32 values each, in place of their tokens, in the same order.
+    """`rows` with their `length` and `sentence_embedding`, D float32 values, in place of tokens, in the same order.
 
     Each text is encoded once, as in evaluation: without dropout, which a frozen encoder otherwise has in training too.
     Long texts come first, with others of their length, so that little is padded. Several processes share the texts out
@@ -62,7 +62,8 @@ def embed_rows(
     if processes.num_processes > 1:  # the rows of the others are zeros
         embeddings_ND = reduce(embeddings_ND.to(processes.device), "sum").cpu()
     values = pa.FixedSizeListArray.from_arrays(embeddings_ND.numpy().ravel(), embeddings_ND.shape[1])
-    embedded = Dataset(pa.table({"sentence_embedding": values}))
+    columns = {} if "length" in kept.column_names else {"length": pa.array(lengths_of(rows))}  # no tokens will tell it
+    embedded = Dataset(pa.table({**columns, "sentence_embedding": values}))
     joined: Dataset = concatenate_datasets([kept, embedded], axis=1)
     # As arrays, not lists: a row is then read about as fast as its targets alone.
     return joined.with_format("numpy", columns=["sentence_embedding"], output_all_columns=True)
@@ -78,9 +79,5 @@ def _embed(model: nn.Module, batch: dict[str, Any]) -> Tensor:
 
 def longest_first(rows: Dataset, batch_size: int) -> list[list[int]]:
     """The indices of all rows, those of the longest first, in batches."""
-    if "length" in rows.column_names:
-        lengths_N: NDArray[np.int64] = rows.with_format("numpy")["length"][:]
-    else:
-        lengths_N = np.array([len(ids) for ids in rows["input_ids"]])
-    order: list[int] = np.argsort(-lengths_N, kind="stable").tolist()
+    order: list[int] = np.argsort(-lengths_of(rows), kind="stable").tolist()
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
