@@ -58,7 +58,8 @@ class MultiTaskTrainer(EvaluatingTrainer):
         processing_class: The tokenizer; needed unless `data_collator` is given.
         data_collator: By default a [`MultiTaskCollator`] for the model's tasks.
         compute_metrics: By default [`MultiTaskMetrics`] for the model's tasks.
-        **kwargs: Passed to [`Trainer`].
+        **kwargs: Passed to [`Trainer`]. With `preprocess_logits_for_metrics`, evaluation has the mean of the batches'
+            losses, and no tasks' losses.
     """
 
     args: MultiTaskTrainingArguments
@@ -75,7 +76,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         compute_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        args = checked_arguments(model, args, kwargs)
+        args = checked_arguments(model, args, kwargs | {"compute_metrics": compute_metrics})
         tasks = model.config.tasks
         settle_best_metric(tasks, args, kwargs.get("eval_dataset"), compute_metrics)
         super().__init__(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..evaluation.metrics import MultiTaskMetrics
 from .arguments import MultiTaskTrainingArguments
 from .evaluation_needs import check_evaluations
 
@@ -29,6 +30,12 @@ def checked_arguments(model: Any, args: Any, others: Mapping[str, Any]) -> Multi
             "MultiTaskTrainer needs a model and computes its losses itself, found model=None or a "
             "compute_loss_func. Pass model=MultiTaskModel.from_backbone(...), and weights in the tasks' "
             "loss_weight."
+        )
+    known_metrics = isinstance(others.get("compute_metrics"), MultiTaskMetrics | None)
+    if others.get("preprocess_logits_for_metrics") is not None and known_metrics:
+        raise ValueError(
+            "preprocess_logits_for_metrics needs a compute_metrics of your own, found none: MultiTaskMetrics reads the "
+            "logits themselves. Pass one, or leave it out."
         )
     check_evaluations(args, others.get("eval_dataset"))
     return args

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PrinterCallback, set_seed
 
 from ..modeling.task import Task
+from ..training.replaced import replaced
 from ..training.trainer import MultiTaskTrainer
 from .budget import Budget, rows_of, rows_seen
 from .clock import TrainingClock
@@ -190,13 +191,11 @@ def _size_of(model: nn.Module) -> tuple[int, int]:
 
 def _predict(trainer: MultiTaskTrainer, rows: Dataset) -> Any:
     """Predictions in the order of the rows, without metrics."""
-    args: Any = trainer.args
-    kept = args.train_sampling_strategy, trainer.compute_metrics
-    args.train_sampling_strategy, trainer.compute_metrics = "random", None  # by length, their order would be chance
-    try:
+    with (
+        replaced(trainer.args, train_sampling_strategy="random"),  # by length, their order would be chance
+        replaced(trainer, compute_metrics=None, preprocess_logits_for_metrics=None),
+    ):
         return trainer.predict(rows)
-    finally:
-        args.train_sampling_strategy, trainer.compute_metrics = kept
 
 
 def _digest_of(rows: Dataset) -> str:
