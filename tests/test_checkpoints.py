@@ -274,3 +274,20 @@ def test_a_checkpoint_from_which_someone_removed_a_file_is_left_alone(checkpoint
     (checkpoint / "trainer_state.json").unlink()
     remove_cut_off(checkpoint.parent)
     assert not checkpoint.exists()
+
+
+def test_a_run_goes_on_from_its_last_complete_checkpoint_where_none_is_named(tmp_path, tokenizer, caplog):
+    whole = started(tmp_path, tokenizer)
+    whole.train()
+    for name in ("trainer_state.json", "complete.json"):
+        (tmp_path / "checkpoint-22" / name).unlink()
+    resumed = started(tmp_path, tokenizer)
+    resumed.train(resume_from_checkpoint=True)
+    assert f"Skipped the incomplete checkpoint {tmp_path / 'checkpoint-22'}" in caplog.text
+    for found, expected in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_a_run_without_a_complete_checkpoint_says_so_where_none_is_named(tmp_path, tokenizer):
+    with pytest.raises(ValueError, match="must name a checkpoint, found none at .* that is complete"):
+        started(tmp_path, tokenizer).train(resume_from_checkpoint=True)

@@ -64,6 +64,22 @@ def claim_output_folder(args: TrainingArguments, overwrite: bool) -> str | None:
     return None if checkpoint is None else str(checkpoint)
 
 
+def last_checkpoint(args: TrainingArguments) -> str:
+    """The last complete checkpoint in `output_dir`. Later ones, whose writing was cut off, are warned about.
+
+    Raises:
+        ValueError: There is none.
+    """
+    folder, first = Path(str(args.output_dir)), args.process_index == 0
+    with args.main_process_first(desc="looking for the last checkpoint"):
+        if first:
+            put_back(folder)
+        checkpoint = _last(folder, first)
+    if checkpoint is None:
+        raise _none_complete(folder)
+    return str(checkpoint)
+
+
 @contextlib.contextmanager
 def write_errors_explained(target: Path) -> Iterator[None]:
     """Whatever a library raises when it cannot write `target`, a part of a run's folder, is one clear `OSError`.
@@ -90,15 +106,25 @@ def _checkpoint(folder: Path, wanted: str | None, speaks: bool) -> Path | None:
         return None
     if wanted != AUTO and wanted not in LAST_CHECKPOINT:
         return _named(Path(wanted))
+    checkpoint = _last(folder, speaks)
+    if checkpoint is None and wanted != AUTO:
+        raise _none_complete(folder)
+    return checkpoint
+
+
+def _last(folder: Path, speaks: bool) -> Path | None:
+    """The last complete checkpoint, if any; later ones that are not are warned about."""
     for checkpoint in checkpoints_in(folder):
         missing = what_is_missing(checkpoint)
         if missing is None:
             return checkpoint
         if speaks:
             logger.warning("Skipped the incomplete checkpoint %s: it has %s.%s", checkpoint, missing, _told(checkpoint))
-    if wanted == AUTO:
-        return None
-    raise ValueError(
+    return None
+
+
+def _none_complete(folder: Path) -> ValueError:
+    return ValueError(
         f"resume_from_checkpoint must name a checkpoint, found none at {folder} that is complete. Start without it, or "
         "correct the path."
     )

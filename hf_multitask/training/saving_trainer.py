@@ -8,7 +8,7 @@ from transformers import EarlyStoppingCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, rotate_checkpoints
 
 from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside, what_is_missing
-from .output_folder import write_errors_explained
+from .output_folder import last_checkpoint, write_errors_explained
 from .precision import make_plain
 from .process_group import let_threads_end
 from .pushing_trainer import PushingTrainer
@@ -25,6 +25,16 @@ class SavingTrainer(PushingTrainer):
     model: Any
     _ended_step: int | None = None
     _saves_at_epoch_end = False
+
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As [`Trainer.train`]; `resume_from_checkpoint=True` means the last complete checkpoint.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = last_checkpoint(self.args)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """As [`Trainer._save_checkpoint`], complete or not at all.
