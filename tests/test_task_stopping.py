@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 import torch
-from conftest import tiny_bert
+from conftest import TASKS, tiny_bert
 from test_trainer import InterruptsAfter, trainer
 from transformers import TrainerControl, TrainerState
 
@@ -150,3 +150,12 @@ def test_a_run_whose_tasks_had_all_stopped_makes_no_step_when_it_is_resumed(tmp_
     resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-12"))
     assert resumed.state.global_step == 12
     assert {path.name for path in tmp_path.iterdir()} == {f"checkpoint-{step}" for step in (4, 8, 12)}
+
+
+def test_a_task_without_a_weight_is_not_waited_for(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer, tiny_bert(tasks=[TASKS[0], TASKS[1] | {"loss_weight": 0.0}]), **STILL)
+    measured, scores = job.compute_metrics, iter(range(9))
+    job.compute_metrics = lambda prediction: measured(prediction) | {"sentiment_f1_macro": next(scores)}
+    job.train()
+    assert job.state.global_step == 3
+    assert job._stopping.stopped == {"topic"}

@@ -28,6 +28,7 @@ def task_stopping(tasks: Sequence[Task], args: MultiTaskTrainingArguments, eval_
             f"task_patience needs one evaluation dataset, found several: {list(eval_dataset)}. Pass them as one, "
             "such as data.mixing.mix(...) makes."
         )
-    keys = {task.name: f"eval_{task.name}_{primary_of(task).name}" for task in tasks}
+    trained = [task for task in tasks if task.loss_weight]  # others learn nothing that could stop
+    keys = {task.name: f"eval_{task.name}_{primary_of(task).name}" for task in trained}
     watched = {task: (key, direction(tasks, key)) for task, key in keys.items()}
     return TaskStopping(watched, args.task_patience or 1)

@@ -29,11 +29,11 @@ class TaskStopping(RunCallback):
     After every evaluation, a task whose metric has not become better for `patience` evaluations stops: its targets no
     longer count, so that neither its head nor the encoder is trained on it. Before the next step, or at the end, its
     head gets the weights that it had at its best evaluation: a checkpoint holds what was evaluated. The run ends when
-    all tasks have stopped.
+    all of these tasks have stopped.
 
     Args:
-        metrics: Per task, the key of its metric among those of an evaluation, such as `eval_topic_f1_macro`, and
-            whether higher is better.
+        metrics: Per task that is trained, the key of its metric among those of an evaluation, such as
+            `eval_topic_f1_macro`, and whether higher is better.
         patience: Evaluations without an improvement.
     """
 
