@@ -7,6 +7,9 @@ from ..evaluation.metrics import MultiTaskMetrics
 from .arguments import MultiTaskTrainingArguments
 from .evaluation_needs import check_evaluations
 
+NEW_MODEL = "MultiTaskModel.from_backbone(...)"
+"""How a model is made, in messages."""
+
 
 def checked_arguments(model: Any, args: Any, others: Mapping[str, Any]) -> MultiTaskTrainingArguments:
     """The arguments `args` of a Trainer that can be made.
@@ -25,11 +28,15 @@ def checked_arguments(model: Any, args: Any, others: Mapping[str, Any]) -> Multi
             f"args must be MultiTaskTrainingArguments, found {type(args).__name__}. "
             "Pass MultiTaskTrainingArguments(output_dir=...)."
         )
+    if others.get("model_init") is not None:
+        raise ValueError(
+            "MultiTaskTrainer must be given its model, found model_init, which is not supported. Pass model="
+            f"{NEW_MODEL}; to search hyperparameters, make a model and a MultiTaskTrainer for each trial yourself."
+        )
     if model is None or others.get("compute_loss_func") is not None:
         raise ValueError(
             "MultiTaskTrainer needs a model and computes its losses itself, found model=None or a "
-            "compute_loss_func. Pass model=MultiTaskModel.from_backbone(...), and weights in the tasks' "
-            "loss_weight."
+            f"compute_loss_func. Pass model={NEW_MODEL}, and weights in the tasks' loss_weight."
         )
     known_metrics = isinstance(others.get("compute_metrics"), MultiTaskMetrics | None)
     if others.get("preprocess_logits_for_metrics") is not None and known_metrics:
