@@ -254,3 +254,11 @@ def test_a_collator_of_ones_own_reads_texts_of_a_frozen_encoder_too(tmp_path, to
             job.train()
     assert_equal(models[1], models[0])
     assert "The encoder is frozen, but reads every text in every epoch: data_collator is your own" in caplog.text
+
+
+@pytest.mark.parametrize("counted", ["all", "non_padding"])
+def test_embeddings_are_counted_as_no_tokens_without_a_word(tmp_path, tokenizer, counted, caplog):
+    job = trainer(tmp_path, tokenizer, frozen(tiny_bert()), include_num_input_tokens_seen=counted)
+    job.train()
+    assert job.state.num_input_tokens_seen == 0
+    assert "number of tokens seen" not in caplog.text

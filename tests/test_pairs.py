@@ -67,3 +67,14 @@ def test_the_gradient_of_texts_without_a_partner_is_zero_not_nan():
     assert logits.isnan().all()
     logits.masked_fill(logits.isnan(), 0.0).sum().backward()
     assert torch.equal(embedding.grad, torch.zeros(3, 4))
+
+
+@pytest.mark.parametrize(("counted", "tokens"), [("all", (8 * 8 + 4 * 6) * 2), ("non_padding", None)])
+def test_the_tokens_of_both_texts_are_counted(tmp_path, tokenizer, rows, counted, tokens):
+    job = trainer(tmp_path, tokenizer, tiny_bert(tasks=WITHOUT_TOPIC), num_train_epochs=2)
+    job.args.include_num_input_tokens_seen = counted
+    job.train_dataset = rows
+    job.train()
+    lengths = [len(row["input_ids"]) + len(row["pair_input_ids"] or ()) for row in rows]
+    assert job.state.num_input_tokens_seen == (2 * sum(lengths) if tokens is None else tokens)
+    assert job.state.total_flos == 6 * 2 * (8 * 8 + 4 * 6) * job.model.num_parameters(exclude_embeddings=True)

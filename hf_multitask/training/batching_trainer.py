@@ -4,6 +4,7 @@ import logging
 from functools import cached_property
 from typing import Any, cast
 
+import torch
 from accelerate.utils import send_to_device
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -112,9 +113,19 @@ class BatchingTrainer(SavingTrainer):
         return super()._prepare_inputs(inputs) | lengths
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """As [`Trainer.floating_point_ops`], which counts the model's parameters anew at every step."""
-        tokens: int = inputs["input_ids"].numel() if "input_ids" in inputs else 0
+        """As [`Trainer.floating_point_ops`], which counts parameters at every step, and no second texts of pairs."""
+        tokens: int = sum(inputs[name].numel() for name in ("input_ids", "pair_input_ids") if name in inputs)
         return 6 * tokens * self._num_parameters
+
+    def _track_num_input_tokens(self, inputs: Any) -> None:
+        """As [`Trainer._track_num_input_tokens`], of both texts of pairs; embeddings of a frozen encoder have none."""
+        if self.args.include_num_input_tokens_seen == "no" or "sentence_embedding" in inputs:
+            return
+        texts: dict[str, Any] = dict(inputs)
+        for name in ("input_ids", "attention_mask"):
+            if f"pair_{name}" in inputs:
+                texts[name] = torch.cat([inputs[name].flatten(), inputs[f"pair_{name}"].flatten()])
+        super()._track_num_input_tokens(texts)
 
     @cached_property
     def _num_parameters(self) -> int:
