@@ -49,6 +49,12 @@ def file(tmp_path) -> Path:
         (["--overwrite-output-dir"], {"overwrite_output_dir": True}),
         (["--output_dir=a=b"], {"training": {"output_dir": "a=b"}}),
         (["--seed", "1", "--seed", "2"], {"training": {"seed": 2}}),
+        (["--datasets.news.path", "my #1/set: a"], {"datasets": {"news": {"path": "my #1/set: a"}}}),
+        (
+            ["--tasks.topic.description", "Is it: #5 # really"],
+            {"tasks": {"topic": {"description": "Is it: #5 # really"}}},
+        ),
+        (["--tasks.topic.labels", "C #", "C++"], {"tasks": {"topic": {"labels": ["C #", "C++"]}}}),
     ],
 )
 def test_a_flag_sets_the_value_it_names(words, change):

@@ -17,6 +17,7 @@ from hf_multitask.commands.retention import choose_retention
 from hf_multitask.commands.run import set_up
 from hf_multitask.commands.starting_model import find_start
 from hf_multitask.commands.train import train
+from hf_multitask.data.split_record import split_record
 from hf_multitask.settings.command_line import parse_command_line
 from hf_multitask.settings.run_settings import RunSettings
 from hf_multitask.training.argument_parser import argument_names
@@ -207,6 +208,21 @@ def test_rows_with_other_labels_than_the_earlier_tasks_are_refused(folder):
     (folder / "topics" / "train.csv").write_text("text,topic\ngood film,Sport\n")
     with pytest.raises(ValueError, match=r"the label must be one of \['News', 'Opinion', 'Fun'\], found 'Sport'"):
         started(folder, datasets={"subj": SUBJ, "topics": TOPICS})
+
+
+def test_rows_that_the_earlier_model_may_have_been_trained_on_are_not_scored(folder):
+    new = {"subj": {**SUBJ, "data_files": "train.csv", "test": 0.25}}  # no model knows its rows
+    both = new | {"topics": {**TOPICS, "data_files": "train.csv", "test": 0.25}}
+    run = started(folder, datasets=both, invalid_rows="error", retain="none")
+    record = split_record(run.settings, run.data)
+    del record["settings"]["datasets.subj.test"]
+    state = {"stateful_callbacks": {"RecordedSplits": {"args": {"record": record}, "attributes": {}}}}
+    (folder / "old" / "trainer_state.json").write_text(json.dumps(state))
+    started(folder, datasets=both)
+    both["topics"] = {**both["topics"], "test": 0.5}
+    message = r"datasets\.topics: its test rows must be cut as in the model's run, .* 0\.5 \(in the run 0\.25\)"
+    with pytest.raises(ValueError, match=message):
+        started(folder, datasets=both)
 
 
 def test_an_earlier_task_is_trained_as_the_configuration_says_in_its_own_units(folder):

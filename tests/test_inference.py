@@ -261,5 +261,12 @@ def test_true_and_false_of_json_are_spelled_as_they_are_written_elsewhere(writte
 def test_columns_that_are_not_the_labels_are_refused():
     task = Task(name="topic", problem_type=MULTI, labels=("rude", "loud"))
     check_columns_of_labels(task, [columns(loud=[1]), columns(x=[1], y=[0])])
-    with pytest.raises(ValueError, match=r"columns of .* must be labels of the task, .* or as many, found \['x'\]"):
-        check_columns_of_labels(task, [columns(x=[1])])
+    for names in (["x"], ["loud", "is_rude"]):  # the second, by their order, would be swapped
+        with pytest.raises(ValueError, match=r"columns of .* must all be labels of the task, .* found \['(x|loud)'"):
+            check_columns_of_labels(task, [columns(**{name: [1] for name in names})])
+
+
+@pytest.mark.parametrize("values", [[[True, False], [False, True]], [[1, 0, 1], [0, 1, 0]], ["[0, 0]", "[1, 1]"]])
+def test_lists_of_a_0_or_1_for_each_label_tell_no_names(values):
+    with pytest.raises(ValueError, match="list the labels under tasks, by names other than 0 and 1"):
+        inferred(values, problem_type=MULTI)

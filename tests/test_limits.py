@@ -1,5 +1,7 @@
 """The limits in a card are those of its run."""
 
+import re
+
 from records import METRICS, TASKS, record
 
 from hf_multitask import Task
@@ -93,6 +95,37 @@ def test_tasks_of_pairs_and_of_some_datasets_are_told():
     assert "Not every task was trained on every dataset" in limits()
     everywhere = {task.name: ["news", "films"] for task in TASKS}
     assert "Not every task" not in limits(task_datasets=everywhere)
+
+
+PAIRS = {
+    "sizes": {"sick": {"train": 9, "test": 5}, "sick:similarity": {"train": 9, "test": 5}},
+    "sources": {"sick": "sick"},
+    "hub_datasets": [],
+    "task_datasets": {task.name: ["sick"] for task in TASKS},
+}
+
+
+def test_a_dataset_that_is_read_in_two_forms_is_one():
+    assert "Not every task" not in limits(**PAIRS)
+    assert "trained on sick, and scored" in limits(**PAIRS)
+    assert re.search(r"\| sick:similarity +\| +9 \| +0 \| +5 \| sick +\|", render_model_card(record(**PAIRS)))
+
+
+def test_tasks_without_training_rows_are_told_and_their_labels_are_not_called_rare():
+    counts = {"train": {"topic": {"News": 0, "Opinion": 0, "a|b, \n<c>": 0}, "mood": {"n": 9, "p": 99}}}
+    numbers = {"train": {"length": {}, "alike": {"alike": {"count": 9}}}}
+    found = limits(label_counts=counts, target_summaries=numbers)
+    assert "Without a training row in this run: topic and length." in found
+    assert "Labels of topic" not in found
+    assert "Labels of mood" in found
+
+
+def test_a_dataset_that_was_only_scored_was_not_trained_on():
+    sizes = {"news": {"train": 9, "test": 5}, "films": {"test": 5}}
+    assert "trained on news_folder, and scored on texts from there and from someone/films" in limits(sizes=sizes)
+    card = render_model_card(record(sizes=sizes))
+    assert "- Trained on: news_folder\n" in card
+    assert "datasets:" not in card.partition("model-index")[0]
 
 
 def test_how_much_of_a_text_is_read_is_told():

@@ -240,11 +240,9 @@ def test_every_kind_of_task_comes_from_files_to_a_batch(prepared, tokenizer):
     losses = tiny_bert(tasks=data.tasks)(**{name: value for name, value in batch.items() if name != "row_ids"}).losses
     assert set(losses) == {task.name for task in data.tasks}
     assert all(loss.isfinite() for loss in losses.values())
-    assert data.first_texts("train", 5)[2:] == [
-        ("good film",),
-        ("good film", "great song"),
-        ("good film", "great song"),
-    ]
+    texts = data.first_texts("train", 5)
+    assert len(set(texts)) == 5, "pairs in both forms are one"
+    assert ("good film", "great song") in texts
     assert data.number_summaries("train")["at"] == {
         "x": {"count": 2, "mean": 1.0, "min": 0.5, "max": 1.5},
         "y": {"count": 2, "mean": 1.5, "min": 1.0, "max": 2.0},

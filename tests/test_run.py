@@ -6,7 +6,10 @@ import shutil
 import pytest
 import yaml
 
+from hf_multitask.commands.description import describe_run
 from hf_multitask.commands.run import set_up
+from hf_multitask.publishing.model_card import render_model_card
+from hf_multitask.publishing.report import describe_data
 
 ROWS = {
     "moods": [{"text": "good film", "mood": "p"}, {"text": "bad film", "mood": "n"}],
@@ -127,3 +130,21 @@ def test_what_needs_a_validation_split_is_refused_where_there_is_none(run_of, se
     training = {"output_dir": "output", "use_cpu": True, "report_to": "none", **setting}
     with pytest.raises(ValueError, match=f"^{name}.* needs .*, found no validation rows. Give a validation split"):
         run_of({**MOODS, "training": training})
+
+
+def test_a_metric_that_the_targets_do_not_admit_is_refused_before_training(run_of, tmp_path):
+    (tmp_path / "pairs" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS["pairs"]))
+    task = {"problem_type": "similarity", "score_range": [0, 2], "metrics": ["spearman", "average_precision"]}
+    with pytest.raises(ValueError, match="'alike': average_precision needs targets that are the lowest or the highest"):
+        run_of(PAIRS | {"tasks": {"alike": task}})
+
+
+def test_pairs_that_tasks_read_together_and_apart_are_a_dataset_like_any_other(run_of, tmp_path):
+    rows = [{"one": f"good {word}", "two": "bad", "score": 0.5, "kind": word} for word in ("film", "song")] * 4
+    (tmp_path / "pairs" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = PAIRS["datasets"]["pairs"] | {"targets": {"alike": "score", "kind": "kind"}}
+    run = run_of({"datasets": {"pairs": pairs}, "tasks": PAIRS["tasks"] | {"kind": {}}})
+    record = describe_run(run)
+    assert "| pairs:similarity |" in describe_data(record)
+    assert run.data.first_texts("train", 4) == [("good film", "bad"), ("good song", "bad")]
+    assert "Not every task" not in render_model_card(record)

@@ -247,6 +247,12 @@ def test_a_key_with_nothing_after_it_is_left_out(key):
     assert settings(**{key: None}) == settings()
 
 
+def test_an_argument_of_training_with_nothing_after_it_is_left_out():
+    assert settings(training={"seed": None, "max_steps": None, "num_train_epochs": 2}).training == {
+        "num_train_epochs": 2
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

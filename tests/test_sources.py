@@ -209,6 +209,12 @@ def test_an_unreadable_or_empty_file_is_refused(load, name, content, found):
         ({"train.csv": csv(), "train.tsv": csv("\t")}, {}, r"one file called train must .*'train\.csv', 'train\.tsv'"),
         ({"train.csv": csv(), "dev.csv": csv(), "val.csv": csv()}, {}, r"split 'validation': one file .*'dev\.csv'"),
         ({"train.csv": csv()}, {"splits": {"test": "final"}}, "split 'test': one file called final must .* found none"),
+        (
+            {"a.csv": csv()},
+            {"path": "data/a.csv", "splits": {"test": "a"}},
+            "splits must be left out where path is one",
+        ),
+        ({"train.csv": csv()}, {"name": "en"}, r"\['name'\] must be left out where path names a file or folder"),
         ({}, {"path": "data/none.csv"}, r"path must exist, found no 'data/none\.csv' .* Correct it"),
         ({}, {"path": "./none"}, r"path must exist, found no '\./none'"),
         ({}, {"path": "none"}, "'none' must be a local path or a dataset on the Hub, found: .* Correct path"),

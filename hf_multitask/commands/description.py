@@ -37,7 +37,10 @@ def describe_run(run: Run) -> RunRecord:
         label_counts={split: data.label_counts(split) for split in data.splits},
         target_summaries={split: data.number_summaries(split) for split in data.splits},
         sizes=data.sizes(),
-        sources={name: hub_ids[name] or Path(dataset.path or name).name for name, dataset in settings.datasets.items()},
+        sources={
+            name: hub_ids[name] or Path(dataset.path or name).name or Path(dataset.path or name).resolve().name
+            for name, dataset in settings.datasets.items()
+        },
         hub_datasets=[name for name, hub_id in hub_ids.items() if hub_id],
         streamed=list(data.streams),
         task_datasets=task_datasets,

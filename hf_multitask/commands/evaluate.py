@@ -58,7 +58,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("checkpoint", metavar="DIR", help="folder of the checkpoint, or its id on the Hub")
     parser.add_argument("config", metavar="CONFIG.yaml", help="configuration of a training run")
     parser.add_argument("--split", choices=SPLITS, default="test", help="the rows to score (test)")
-    intervals = "95 %% bootstrap intervals, in the table of the test split and in the file"
+    intervals = "95 %% bootstrap intervals, in the file and, but for the train split, in the table"
     parser.add_argument("--confidence_intervals", action="store_true", help=intervals)
     parser.add_argument("--output", metavar="FILE.json", help="write the results there too; must not exist yet")
     told, flags = parser.parse_known_args(words)

@@ -1,6 +1,6 @@
 """One training run, all its input checked and all its parts built."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from transformers.trainer_utils import IntervalStrategy
 from ..data.mixing import Mixture, mix
 from ..data.preparation import prepare
 from ..data.prepared_data import PreparedData
-from ..data.split_record import check_same_training_rows, split_record
+from ..data.split_record import check_same_splits, check_same_training_rows, split_record
+from ..data.statistics import numbers
 from ..data.streaming import StreamedMixture
+from ..evaluation.task_metrics import check_admitted
 from ..settings.command_line import parse_command_line
 from ..settings.run_settings import RunSettings
 from ..training.adapters import add_lora
@@ -82,6 +84,8 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
                 "sample_texts must be answered by a task that reads single texts, found only similarities. Leave "
                 "sample_texts out: pairs of the data are shown."
             )
+    if settings.from_checkpoint is not None:
+        _check_splits_of_start(settings, data, {task.name for task in start.earlier})
     set_seed(args.seed)  # the heads' first values too are a function of the seed
     model = load_start(start, data.tasks)
     tokenizer = start.tokenizer
@@ -95,6 +99,7 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
         splits = data.tokenized(tokenizer, max_length)
     # So that it is saved: what was read in training is read in use.
     tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
+    _check_metrics(data)
     evaluated = {split: mix(list(splits[split].values())) for split in EVALUATED if split in splits}
     if "validation" not in evaluated and "eval_strategy" not in settings.training:
         args.eval_strategy = IntervalStrategy.NO
@@ -122,3 +127,25 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
         check_same_training_rows(recorded_splits(checkpoint), record)
     earlier = tuple(task.name for task in start.earlier)
     return Run(settings, data, tokenizer, start, trainer, evaluated, checkpoint, earlier, retention)
+
+
+def _check_metrics(data: PreparedData) -> None:
+    """Raise unless the targets that are scored admit the metrics that somebody asked for."""
+    for task in data.tasks:
+        if task.problem_type in ("regression", "similarity"):
+            for split in EVALUATED.keys() & data.splits.keys():
+                check_admitted(task, numbers(task, data.splits[split].values()))
+
+
+def _check_splits_of_start(settings: RunSettings, data: PreparedData, earlier: Collection[str]) -> None:
+    """Raise if rows to be scored may be among those that the model the run starts from was trained on.
+
+    Args:
+        settings: Of the run.
+        data: What they describe.
+        earlier: Names of that model's tasks; datasets without targets for them are new to it.
+    """
+    record = recorded_splits(str(settings.from_checkpoint))
+    known = {name for name, dataset in settings.datasets.items() if earlier & dataset.targets.keys()}
+    for split in EVALUATED.keys() & data.splits.keys():
+        check_same_splits(record, settings, data, split, known)

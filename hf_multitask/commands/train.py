@@ -54,9 +54,11 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
         trainer.add_callback(TrainingClock())
     before = score_earlier_tasks(run)
     results = {"train": _learn(run, speaks)}
-    calibration = _calibrate(run)
-    prediction = _score(run, results)
-    _save(run, results, before)
+    try:
+        calibration = _calibrate(run)
+        prediction = _score(run, results)
+    finally:  # it has been trained, whatever cannot be measured
+        _save(run, results, before)
     samples = _answer_samples(run)
     if speaks:
         tasks = trainer.model.config.tasks

@@ -9,8 +9,8 @@ from ..settings.task_settings import TaskSettings
 TRAINED = ("loss_weight", "class_weights", "label_smoothing")
 """What the configuration says of how a task is trained, in this run as in any other."""
 
-REPORTED = ("metrics", "primary_metric")
-"""What the configuration may say of how it is judged."""
+REPORTED = ("metrics", "primary_metric", "description")
+"""What the configuration may say of how it is judged, and of what it is."""
 
 
 def continued(task: Task, settings: TaskSettings) -> Task:
@@ -34,7 +34,7 @@ def continued(task: Task, settings: TaskSettings) -> Task:
         _check_same(task, "head", wanted.head)
     if settings.score_range is not None:
         _check_same(task, "score_range", wanted.score_range)
-    names = [*TRAINED, *(name for name in REPORTED if getattr(settings, name) is not None)]
+    names = [*TRAINED, *(name for name in REPORTED if getattr(settings, name) not in (None, ""))]
     return dataclasses.replace(task, **{name: getattr(wanted, name) for name in names})
 
 

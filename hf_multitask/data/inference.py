@@ -22,7 +22,7 @@ from .cells import (
 )
 from .forms import GIVE_KIND, check_one_form, check_written, form_of, is_shown_list
 from .look_alikes import check_look_alikes, warn_of_capitals
-from .targets import Source, zero_or_one
+from .targets import Source, check_names_labels, zero_or_one
 
 Scalar = str | int | float | None
 
@@ -185,6 +185,8 @@ def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> lis
             except ValueError as error:
                 problem = problem or error
                 continue
+            if in_lists and problem_type == "multi_label_classification":
+                check_names_labels(found, column.source, place)
             fraction = next((label for label in row if label is not None and FRACTION.fullmatch(label)), None)
             if fraction is not None:
                 raise ValueError(
@@ -238,12 +240,14 @@ def check_columns_of_labels(task: Task, columns: Sequence[Column]) -> None:
     """Raise where targets stand in one column for each label, and these do not fit the task's labels.
 
     Raises:
-        ValueError: The columns are neither named as labels nor as many as there are.
+        ValueError: The columns are neither named as labels, nor as many as there are and named otherwise.
     """
     for column in columns:
         names = column.source.columns
-        if column.source.is_list and not set(names) <= set(task.labels) and len(names) != task.num_labels:
+        others = set(names) - set(task.labels)
+        if column.source.is_list and others and (len(others) < len(names) or len(names) != task.num_labels):
             raise ValueError(
-                f"Task {task.name!r}: the columns of {column.where} must be labels of the task, {list(task.labels)}, "
-                f"or as many, found {list(names)}. Correct the targets, or the labels under tasks."
+                f"Task {task.name!r}: the columns of {column.where} must all be labels of the task, "
+                f"{list(task.labels)}, or as many of which none is one, found {list(names)}. Correct the targets, or "
+                "the labels under tasks."
             )

@@ -65,15 +65,16 @@ class PreparedData:
         }
 
     def first_texts(self, split: str, count: int) -> list[tuple[str, ...]]:
-        """The first texts (or pairs, or [`Words`]) of `split`, drawn from its datasets in turn."""
-        texts = []
-        for index in range(count):
+        """The first texts (or pairs, or [`Words`]) of `split`, each once, drawn from its datasets in turn."""
+        texts: dict[tuple[str, ...], None] = {}  # the same pairs may stand there in two forms
+        for index in range(2 * count):
             for rows in self.splits[split].values():
                 if index < len(rows):
                     row = rows[index]
                     words = [Words(row["words"])] if "words" in row else []
-                    texts.append((*words, *(row[name] for name in ("text", "text_pair", "second_text") if name in row)))
-        return texts[:count]
+                    parts = (row[name] for name in ("text", "text_pair", "second_text") if name in row)
+                    texts.setdefault((*words, *parts))
+        return list(texts)[:count]
 
     @cached_property
     def untrained(self) -> list[str]:

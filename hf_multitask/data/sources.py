@@ -38,7 +38,7 @@ def load_splits(name: str, settings: DatasetSettings, folder: Path, needs_train:
     """
     where = f"datasets.{name}"
     source = _given_path(where, settings)
-    path = _local_path(where, source, folder)
+    path = _local_path(where, source, folder, settings)
     if path is None:
         splits = _load_from_hub(where, settings)
     else:
@@ -60,7 +60,7 @@ def load_stream(name: str, settings: DatasetSettings, folder: Path) -> tuple[Ite
     """
     where = f"datasets.{name}"
     source = _given_path(where, settings)
-    path = _local_path(where, source, folder)
+    path = _local_path(where, source, folder, settings)
     if path is None:
         streams = _load_from_hub(where, settings, streaming=True)
         _check_has_train(where, streams, source)
@@ -141,10 +141,15 @@ def _check_rows(where: str, splits: Mapping[str, Dataset]) -> None:
             ) from error
 
 
-def _local_path(where: str, path: str, folder: Path) -> Path | None:
+def _local_path(where: str, path: str, folder: Path, settings: DatasetSettings) -> Path | None:
     """The file or folder that `path` names, from here or from `folder`; `None` for a Hub id."""
     for candidate in (Path(path).expanduser(), folder / path):
         if candidate.exists():
+            if of_hub := [key for key in ("name", "revision") if getattr(settings, key) is not None]:
+                raise ValueError(
+                    f"{where}: {of_hub} must be left out where path names a file or folder, found {candidate}. Remove "
+                    "them; if a data set of the Hub is meant, run the command from another folder."
+                )
             return candidate
     looks_local = path.startswith((".", "/", "~")) or _suffix(Path(path)) in BUILDERS or path.count("/") > 1
     if looks_local:
@@ -169,6 +174,11 @@ def _files(where: str, path: Path, settings: DatasetSettings) -> dict[str, list[
         names = {split: [value] if isinstance(value, str) else value for split, value in given.items()}
         return {split: [path / file for file in files] for split, files in names.items()}
     if path.is_file():
+        if settings.splits:
+            raise ValueError(
+                f"{where}.splits must be left out where path is one file, found {settings.splits}. Name the file in "
+                f"data_files, such as {{test: {path.name}}}, and its folder in path."
+            )
         return {"train": [path]}
     return _files_of_folder(where, path, settings.splits or {})
 

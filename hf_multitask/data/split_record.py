@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeGuard
 
 from datasets import Dataset
@@ -54,7 +54,13 @@ def check_same_training_rows(record: Mapping[str, Any] | None, found: Mapping[st
         )
 
 
-def check_same_splits(record: Mapping[str, Any] | None, settings: RunSettings, data: PreparedData, split: str) -> None:
+def check_same_splits(
+    record: Mapping[str, Any] | None,
+    settings: RunSettings,
+    data: PreparedData,
+    split: str,
+    datasets: Collection[str] | None = None,
+) -> None:
     """Raise if rows to be scored were cut from training rows in another way than when the model was trained.
 
     Rows that come in files of their split may be any. Where nothing is known of the run, or it had no such dataset,
@@ -65,6 +71,7 @@ def check_same_splits(record: Mapping[str, Any] | None, settings: RunSettings, d
         settings: By which the model is to be scored.
         data: What they describe.
         split: The one to score.
+        datasets: Names of those to look at; all by default.
 
     Raises:
         ValueError: They were; the message names the settings and both values.
@@ -72,7 +79,7 @@ def check_same_splits(record: Mapping[str, Any] | None, settings: RunSettings, d
     record = record if _tells_checksums(record) else None
     for form, rows in data.splits[split].items():
         name, origin, _ = rows[0]["row"].rsplit("/", 2)
-        if origin != "train" or not settings.datasets[name].shares:
+        if origin != "train" or not settings.datasets[name].shares or name not in (datasets or settings.datasets):
             continue
         found = {flag: value for flag, value in _deciding(settings).items() if _is_of(flag, name)}
         wanted = {flag: value for flag, value in (record or {}).get("settings", {}).items() if _is_of(flag, name)}

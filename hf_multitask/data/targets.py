@@ -58,6 +58,7 @@ def multi_label_target(cells: Sequence[Any], task: Task, source: Source, place: 
                 f"{len(values)}. Correct it, or drop the row."
             )
         return [zero_or_one(value, place) or 0.0 for value in values]
+    check_names_labels(values, source, place)
     target = [0.0] * task.num_labels
     for value in values:
         label = label_of(value, source.names, place)
@@ -67,6 +68,23 @@ def multi_label_target(cells: Sequence[Any], task: Task, source: Source, place: 
             )
         target[_index(value, label, task, place)] = 1.0
     return target
+
+
+def check_names_labels(values: Sequence[Any], source: Source, place: str) -> None:
+    """Raise where a list that is read as names of labels is one of a 0 or 1 for each label.
+
+    Raises:
+        ValueError: It holds true or false, or 0 or 1 several times, which would be labels of these names.
+    """
+    if source.names is not None:
+        return
+    digits = [str(value) for value in values if not isinstance(value, bool) and str(value) in ("0", "1")]
+    is_for_each = len(digits) == len(values) and len(set(digits)) < len(digits)
+    if is_for_each or any(isinstance(value, bool) for value in values):
+        raise ValueError(
+            f"{place}: a list must name each label that applies once, found {shown(values)}. If it has a 0 or 1 for "
+            "each label, list the labels under tasks, by names other than 0 and 1; else correct it, or drop the row."
+        )
 
 
 def regression_target(cells: Sequence[Any], task: Task, source: Source, place: str) -> list[float] | None:

@@ -5,6 +5,7 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
+from numpy.typing import NDArray
 
 from ..modeling.task import Task
 from .answers import Answers
@@ -58,7 +59,25 @@ class TaskMetrics(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no t
             if metric.holds(answers):
                 scores[metric.name] = metric.score(answers)
             elif not is_optional(self.task, metric):
-                raise ValueError(
-                    f"Task {self.task.name!r}: {metric.name} needs {metric.needs}, found others. Choose another metric."
-                )
+                raise _not_admitted(self.task, metric)
         return scores
+
+
+def check_admitted(task: Task, targets: NDArray[np.float64]) -> None:
+    """Raise unless targets admit the metrics that somebody asked for.
+
+    Args:
+        task: The task, whose targets are numbers; those of labels admit all metrics.
+        targets: (N, C), NaN where there is none.
+
+    Raises:
+        ValueError: They do not.
+    """
+    answers = Answers(task, targets, targets, np.arange(len(targets)))
+    for metric in metrics_of(task):
+        if isinstance(metric, Metric) and not is_optional(task, metric) and not metric.holds(answers):
+            raise _not_admitted(task, metric)
+
+
+def _not_admitted(task: Task, metric: Metric) -> ValueError:
+    return ValueError(f"Task {task.name!r}: {metric.name} needs {metric.needs}, found others. Choose another metric.")

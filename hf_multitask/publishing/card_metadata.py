@@ -28,7 +28,7 @@ def card_metadata(record: RunRecord) -> ModelCardData:
         base_model=record.base_model if record.on_hub else None,
         license=record.license,
         language=list(record.languages) or None,
-        datasets=[record.sources[name] for name in record.hub_datasets] or None,
+        datasets=[source for name, source in record.trained_sources.items() if name in record.hub_datasets] or None,
         library_name="peft" if record.adapters else "transformers",
         pipeline_tag=types[0] if len(types) == 1 else "text-classification",
         tags=["hf_multitask", "multi-task", *types, *(["lora"] if record.adapters else EMBEDS)],

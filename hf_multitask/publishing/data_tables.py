@@ -40,7 +40,10 @@ def size_table(record: RunRecord, links: bool = False) -> str:
         url = "https://huggingface.co/datasets/"
         sources |= {name: f"[{sources[name]}]({url}{sources[name]})" for name in record.hub_datasets}
     splits = _splits(record)
-    rows = [[name, *(sizes.get(split, 0) for split in splits), sources[name]] for name, sizes in record.sizes.items()]
+    rows = [
+        [name, *(sizes.get(split, 0) for split in splits), sources[record.dataset_of(name)]]
+        for name, sizes in record.sizes.items()
+    ]
     return format_table(["rows of", *splits, "from"], rows)
 
 

@@ -1,9 +1,10 @@
 """What a model must not be trusted with, as far as the record of its run tells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..modeling.task import Task
-from .run_record import RunRecord
+from .result_tables import SPLITS
+from .run_record import UNKNOWN, RunRecord
 from .wording import listed
 
 FEW_ROWS = 30
@@ -22,13 +23,17 @@ def describe_limits(record: RunRecord) -> list[str]:
 
 
 def _of_texts(record: RunRecord) -> Iterator[str]:
-    sources = listed(list(record.known_sources.values())) or "texts that this card cannot name"
+    sources = listed(_unique(record.trained_sources.values())) or "texts that this card cannot name"
     scored = ", and scored on texts from there" if record.last_split in record.results else ""
+    others = [name for name in record.sources if name not in record.trained_sources and record.sources[name] != UNKNOWN]
+    if scored and others:
+        scored += f" and from {listed(_unique(record.sources[name] for name in others))}"
     yield (
         f"It was trained on {sources}{scored}. It answers other kinds of text and other languages as confidently; how "
         "well, nothing here tells."
     )
-    if any(set(names) != set(record.sizes) for names in record.task_datasets.values()):
+    datasets = {record.dataset_of(name) for name in record.sizes}
+    if any(set(names) != datasets for names in record.task_datasets.values()):
         yield (
             "Not every task was trained on every dataset (see [Data](#data)). How well a task does on the texts of the "
             "others was not measured."
@@ -44,8 +49,10 @@ def _of_labels(record: RunRecord) -> Iterator[str]:
     choices = [task.name for task in record.tasks if task.is_choice]
     if choices:
         yield "A text that none of a task's labels fits gets one of them all the same."
+    if untrained := [task.name for task in record.tasks if _is_untrained(record, task)]:
+        yield f"Without a training row in this run: {listed(untrained)}. Their heads are from the earlier model."
     for task in record.tasks:
-        if few := _rare_labels(record, task):
+        if few := [] if task.name in untrained else _rare_labels(record, task):
             named = ", ".join(f"{' '.join(label.split())} ({count:,})" for label, count in few[:MOST_NAMED])
             more = f" and {len(few) - MOST_NAMED} more" if len(few) > MOST_NAMED else ""
             what = "words" if task.reads_tokens else "rows"
@@ -53,6 +60,19 @@ def _of_labels(record: RunRecord) -> Iterator[str]:
                 f"Labels of {task.name} with fewer than {FEW_ROWS} training {what}, which it can hardly know: "
                 f"{named}{more}."
             )
+
+
+def _is_untrained(record: RunRecord, task: Task) -> bool:
+    """Whether the training rows, if they were counted, have no target for a task."""
+    counts = record.label_counts.get("train", {}).get(task.name)
+    numbers = record.target_summaries.get("train", {}).get(task.name)
+    return (
+        bool(record.retention) and not any((counts or {}).values()) and not numbers and (counts, numbers) != (None,) * 2
+    )
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 def _rare_labels(record: RunRecord, task: Task) -> list[tuple[str, int]]:
@@ -66,13 +86,14 @@ def _rare_labels(record: RunRecord, task: Task) -> list[tuple[str, int]]:
 def _of_scores(record: RunRecord) -> Iterator[str]:
     if "test" in record.results and not record.intervals:
         yield "The test scores have no confidence intervals: small differences mean nothing."
-    for task, scores in record.scores("test"):
+    split = record.last_split
+    for task, scores in record.scores(split):
         metric = next(iter(scores))
         low, high = record.intervals.get(f"{task.name}_{metric.name}", (0.0, 0.0))
         if metric.higher_is_better and high - low > WIDE:
             yield (
-                f"The test rows of {task.name} are too few to tell more than that its {metric.title} is between "
-                f"{low:.4f} and {high:.4f}."
+                f"The {SPLITS[split]} rows of {task.name} are too few to tell more than that its {metric.title} is "
+                f"between {low:.4f} and {high:.4f}."
             )
     if "eval" in record.results and "test" not in record.results:
         yield "There is no test split. The validation split, of which all scores are, was looked at during training."
@@ -95,8 +116,8 @@ def _of_probabilities(record: RunRecord) -> Iterator[str]:
     untold = [name for name in record.calibration if name not in record.calibrated]
     if untold:
         yield (
-            f"Not calibrated: the probabilities of {listed(untold)}. The validation rows told no temperature: the "
-            "answers to them are all right, or no better than chance."
+            f"Not calibrated: the probabilities of {listed(untold)}. The validation rows told no temperature, as where "
+            "their answers are all right, all nearly alike, or no better than chance."
         )
     guessed = [
         task.name

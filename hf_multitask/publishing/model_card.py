@@ -41,14 +41,17 @@ def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ())
         record: The run, finished or not.
         figures: The pictures that [`write_figures`] has written beside the card.
     """
+    figures = [figure._replace(title=_as_text(figure.title)) for figure in figures]
     card = ModelCard.from_template(
         card_metadata(record),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
         record=record,
         base_model=_link(record.base_model, "" if record.on_hub else None),
         trained_on=", ".join(
-            _link(source, "datasets/" if name in record.hub_datasets else None)
-            for name, source in record.known_sources.items()
+            dict.fromkeys(
+                _link(source, "datasets/" if name in record.hub_datasets else None)
+                for name, source in record.trained_sources.items()
+            )
         ),
         learnt=sum(size for _, size, _, _ in record.groups),
         kinds={task.problem_type for task in record.tasks},
@@ -106,7 +109,12 @@ def _tables(record: RunRecord) -> dict[str, str]:
 
 
 def _escaped(tables: dict[str, str]) -> dict[str, str]:
-    return {name: html.escape(table, quote=False) for name, table in tables.items()}
+    return {html.escape(name, quote=False): html.escape(table, quote=False) for name, table in tables.items()}
+
+
+def _as_text(name: str) -> str:
+    """A name so that Markdown takes none of its characters for more than themselves."""
+    return re.sub(r"([\\`*\[\]<>])", r"\\\1", name)
 
 
 def _escaped_lines(lines: Sequence[str]) -> list[str]:
@@ -122,5 +130,5 @@ def _classes(record: RunRecord, figures: "Sequence[Illustration]") -> list[dict[
         shown = [figure for figure in own if not (table and figure.tells_classes)]
         if table or own:
             files = [figure.table for figure in own]
-            found.append({"task": task.name, "table": table, "figures": shown, "files": files})
+            found.append({"task": _as_text(task.name), "table": table, "figures": shown, "files": files})
     return found

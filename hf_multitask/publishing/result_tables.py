@@ -16,7 +16,7 @@ MOST_CLASSES = 15
 def describe_scores(record: RunRecord, split: str) -> str:
     """Tables of each task's scores on `split`, one per set of metrics, the primary metric first.
 
-    Intervals stand behind the scores of the test split where the record has them; last, average and worst of the tasks.
+    Intervals stand behind the scores of the last split where the record has them; last, average and worst of the tasks.
     """
     alike: dict[tuple[ReportedMetric, ...], list[list[object]]] = {}
     for task, scores in record.scores(split):
@@ -29,17 +29,19 @@ def describe_scores(record: RunRecord, split: str) -> str:
         for metrics, rows in alike.items()
     ]
     results = record.results.get(split, {})
-    if len(record.tasks) > 1 and {f"{split}_average", f"{split}_worst"} <= results.keys():
+    count = sum(any(metric != LOSS for metric in scores) for _, scores in record.scores(split))
+    if count > 1 and {f"{split}_average", f"{split}_worst"} <= results.keys():
         average, worst = results[f"{split}_average"], results[f"{split}_worst"]
+        whose = "all tasks" if count == len(record.tasks) else f"the {count} tasks with rows there"
         tables.append(
-            f"Primary metrics of all tasks: {average:.4f} on average, by loss weight; the worst is {worst:.4f}."
+            f"Primary metrics of {whose}: {average:.4f} on average, by loss weight; the worst is {worst:.4f}."
         )
     return "\n\n".join(tables)
 
 
 def score_cell(record: RunRecord, split: str, task: Task, metric: ReportedMetric, score: float) -> str:
     """A score, with its interval behind it where the record has one of this split."""
-    interval = record.intervals.get(f"{task.name}_{metric.name}") if split == "test" else None
+    interval = record.intervals.get(f"{task.name}_{metric.name}") if split == record.last_split else None
     return f"{score:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{score:.4f}"
 
 

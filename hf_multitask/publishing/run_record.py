@@ -62,7 +62,8 @@ class RunRecord:
         metrics: Per task, the metrics that it is reported by, the primary one first.
         label_counts: Per split and task with labels, how many rows (or words) had each label.
         target_summaries: Per split, task whose targets are numbers, and value, numbers such as `count` and `mean`.
-        sizes: Per dataset and split, the number of rows.
+        sizes: Per dataset and split, the number of rows; where a similarity reads the pairs of a dataset that others
+            read too, by a name of its own.
         sources: Per dataset, where its rows came from: its Hub id, the name of a file or folder, or `UNKNOWN`.
         hub_datasets: Names of the datasets that came from the Hub.
         streamed: Names of the datasets whose training rows were streamed; `label_counts` and `sizes` have the first.
@@ -84,7 +85,7 @@ class RunRecord:
         chosen_by: The validation metric whose best checkpoint the model is; empty where it is the last one.
         arguments: The training arguments worth telling.
         results: Per split (train, eval, test), its metrics under their full keys, such as `test_topic_accuracy`.
-        intervals: Per `<task>_<metric>` of the test split, its 95 % bootstrap interval.
+        intervals: Per `<task>_<metric>` of the last split that was scored, its 95 % bootstrap interval.
         calibration: Per task, numbers such as `temperature`, `ece_before` and `ece_after`; `thresholds` per label. The
             temperature is `None` where the validation rows told none.
         confusion: Per task with one label per text (or word), how many of each right label (rows) were given each label
@@ -158,10 +159,15 @@ class RunRecord:
         """Whether the backbone has an id on the Hub."""
         return "/" in self.base_model if self.base_model_on_hub is None else self.base_model_on_hub
 
+    def dataset_of(self, rows: str) -> str:
+        """The dataset whose rows go by this name in `sizes`; one that has pairs for similarities too has two names."""
+        return rows if rows in self.sources else rows.rpartition(":")[0]
+
     @property
-    def known_sources(self) -> dict[str, str]:
-        """Per dataset, where its rows came from, where that is known."""
-        return {name: source for name, source in self.sources.items() if source != UNKNOWN}
+    def trained_sources(self) -> dict[str, str]:
+        """Per dataset with training rows, where its rows came from, where that is known."""
+        trained = {self.dataset_of(name) for name, sizes in self.sizes.items() if sizes.get("train")}
+        return {name: source for name, source in self.sources.items() if source != UNKNOWN and name in trained}
 
     @property
     def last_split(self) -> str:

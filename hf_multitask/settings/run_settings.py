@@ -108,6 +108,7 @@ class RunSettings:
         if not tasks:
             tasks = {task: TaskSettings() for dataset in datasets.values() for task in dataset.targets}
         training = checked_mapping(values.get("training", {}), "training")
+        training = {key: value for key, value in training.items() if value is not None}  # as if it were not there
         parts = {"datasets": datasets, "tasks": tasks, "training": training, "folder": str(folder)}
         if "lora" in values:
             parts["lora"] = build(LoraSettings, values["lora"], "lora")

@@ -113,6 +113,8 @@ def told_arguments(trainer: Any) -> dict[str, Any]:
     """The training arguments that a card tells."""
     values = trainer.args.to_dict()
     told = {name: values[name] for name in TOLD_ARGUMENTS if values.get(name) is not None}
+    if values["max_steps"] > 0:  # the epochs are not read then
+        told = {"max_steps": values["max_steps"]} | {name: told[name] for name in told if name != "num_train_epochs"}
     if values[MAX_TOKENS] is not None:  # the batch size is not read then
         told = {MAX_TOKENS if name == BATCH_SIZE else name: value for name, value in told.items()}
         told[MAX_TOKENS] = values[MAX_TOKENS]
