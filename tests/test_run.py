@@ -6,8 +6,10 @@ import shutil
 import pytest
 import yaml
 
+from hf_multitask import MultiTaskModel
 from hf_multitask.commands.description import describe_run
 from hf_multitask.commands.run import set_up
+from hf_multitask.commands.train import train
 from hf_multitask.publishing.model_card import render_model_card
 from hf_multitask.publishing.report import describe_data
 
@@ -148,3 +150,15 @@ def test_pairs_that_tasks_read_together_and_apart_are_a_dataset_like_any_other(r
     assert "| pairs:similarity |" in describe_data(record)
     assert run.data.first_texts("train", 4) == [("good film", "bad"), ("good song", "bad")]
     assert "Not every task" not in render_model_card(record)
+
+
+def test_a_model_that_cannot_be_scored_is_saved(run_of, tmp_path, monkeypatch):
+    run_of(MOODS)
+
+    def refuse(*args):
+        raise ValueError("there is no such score")
+
+    monkeypatch.setattr("hf_multitask.commands.train._score", refuse)
+    with pytest.raises(ValueError, match="no such score"):
+        train(["config.yaml"])
+    assert MultiTaskModel.from_pretrained(tmp_path / "output").encode("good film").shape == (16,)

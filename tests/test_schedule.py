@@ -35,3 +35,10 @@ def test_the_way_of_a_rate_is_the_users_where_he_tells_it(tmp_path, tokenizer):
     job = trainer(tmp_path, tokenizer, **how, **BEST, **EVERY_EPOCH)
     job.train()
     assert (job.lr_scheduler.mode, job.args.greater_is_better) == ("min", True)
+
+
+def test_the_rates_of_an_encoder_are_lowered_though_they_are_below_what_greedy_lowers_to_by_itself(tmp_path, tokenizer):
+    how = {"lr_scheduler_type": "greedy", "lr_scheduler_kwargs": {"patience": 0}, "num_train_epochs": 4}
+    slow = EVERY_EPOCH | {"head_learning_rate": 1e-5}
+    found = rates(trainer(tmp_path, tokenizer, **how, **BEST, **slow), (0.4, 0.3, 0.2, 0.1))
+    assert found[-1] < found[0] == pytest.approx(1e-5)

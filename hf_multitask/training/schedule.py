@@ -16,11 +16,13 @@ def follows_evaluations(args: MultiTaskTrainingArguments) -> bool:
 
 
 def scheduler_kwargs(args: MultiTaskTrainingArguments) -> dict[str, Any] | None:
-    """`lr_scheduler_kwargs`, and which way the metric is good where the scheduler follows it and the user left it open.
+    """`lr_scheduler_kwargs`, and what the user left open of them where the scheduler follows a metric.
 
-    Both schedulers take every metric for a loss by themselves.
+    That is which way the metric is good: both schedulers take every metric for a loss by themselves. And GreedyLR has a
+    lowest rate of 1e-3, which is above those of an encoder.
     """
     given: Any = args.lr_scheduler_kwargs
     if not follows_evaluations(args):
         return given  # type: ignore[no-any-return]
-    return {"mode": "max" if args.greater_is_better else "min"} | (given or {})
+    lowest = {"min_lr": 0.0} if args.lr_scheduler_type == SchedulerType.GREEDY else {}
+    return {"mode": "max" if args.greater_is_better else "min"} | lowest | (given or {})
