@@ -51,7 +51,7 @@ class RunSettings:
         invalid_rows: What becomes of rows that cannot be used: `error` ends the run, `skip` leaves them out and lists
             them in `skipped_rows.csv`.
         calibrate: Whether temperatures and thresholds are fitted on the validation split after training.
-        confidence_intervals: Whether the test scores get 95 % bootstrap intervals.
+        confidence_intervals: Whether the test scores, or else the validation scores, get 95 % bootstrap intervals.
         compare_single_task: Whether a model of each task alone is trained too, with the same budget, to tell which
             tasks gain by sharing an encoder.
         compare_pairs: Whether models of each two tasks are trained for that as well.
