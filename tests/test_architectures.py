@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import ARCHITECTURES, TASKS, tiny_model, token_ids
+from conftest import make_tokenizer
 from safetensors.torch import load_file
 from transformers import AutoModel
 
@@ -125,10 +126,10 @@ def test_architectures_excused_from_autocast_fail_by_themselves(model_type: str)
 
 
 @pytest.mark.parametrize("model_type", ["bert", *NO_AUTOCAST])
-def test_all_can_be_served_with_whatever_auto_chooses(model_type: str, tokenizer: Any, monkeypatch: Any) -> None:
+def test_all_can_be_served_with_whatever_auto_chooses(model_type: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(inference, "choose", lambda *_: Choices(bf16=True))
     model = tiny_model(model_type)
-    model.tokenizer = tokenizer
+    model.tokenizer = make_tokenizer()
     exact, found = (model.encode(["good film", "bad"], performance=how) for how in ("off", "auto"))
     assert np.allclose(found, exact, atol=1e-5) == (model_type in NO_AUTOCAST)
 

@@ -54,7 +54,10 @@ def file(tmp_path) -> Path:
             ["--tasks.topic.description", "Is it: #5 # really"],
             {"tasks": {"topic": {"description": "Is it: #5 # really"}}},
         ),
-        (["--tasks.topic.labels", "C #", "C++"], {"tasks": {"topic": {"labels": ["C #", "C++"]}}}),
+        (["--tasks.topic.labels", "C #", "C# #1"], {"tasks": {"topic": {"labels": ["C #", "C# #1"]}}}),
+        (["--tasks.topic.labels", "['C #', b]"], {"tasks": {"topic": {"labels": ["C #", "b"]}}}),
+        (["--datasets.news.revision", "null"], {"datasets": {"news": {"revision": None}}}),
+        (["--datasets.news.targets.path", "[a, b]"], {"datasets": {"news": {"targets": {"path": ["a", "b"]}}}}),
     ],
 )
 def test_a_flag_sets_the_value_it_names(words, change):

@@ -213,9 +213,11 @@ def test_weights_that_accelerate_keeps_elsewhere_embed_alike(model):
     np.testing.assert_allclose(model.encode(TEXTS), expected, atol=1e-6)
 
 
-def test_the_users_own_autocast_counts(model):
+def test_the_users_own_autocast_counts_where_performance_is_off_alone(model):
+    exact = model.encode(TEXTS)
     with torch.autocast("cpu", torch.bfloat16):
         found = model.encode(TEXTS, performance="off")
+        assert (model.encode(TEXTS) == exact).all()
     assert 1e-5 < abs(found - model.encode(TEXTS, performance="off")).max() < 0.1
 
 

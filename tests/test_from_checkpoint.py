@@ -220,6 +220,8 @@ def test_rows_that_the_earlier_model_may_have_been_trained_on_are_not_scored(fol
     (folder / "old" / "trainer_state.json").write_text(json.dumps(state))
     caplog.clear()
     started(folder, datasets=both)
+    started(folder, datasets=new)
+    started(folder, datasets={"topics": {**new["subj"], "test": 0.5}})  # called as the earlier run called another
     assert "could not be compared" not in caplog.text
     both["topics"] = {**both["topics"], "test": 0.5}
     message = r"datasets\.topics: its test rows must be cut as in the model's run, .* 0\.5 \(in the run 0\.25\)"

@@ -148,6 +148,7 @@ def test_an_encoder_that_is_unfrozen_afterwards_is_trained(tmp_path, tokenizer, 
 def test_workers_that_persist_do_not_keep_the_embeddings_of_a_run(tmp_path, tokenizer, weights):  # noqa: F811
     workers = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True, "eval_strategy": "epoch"}
     job = trainer(tmp_path, tokenizer, frozen(fresh(weights)), **workers)
+    job.evaluate()
     job.train()
     with torch.no_grad():
         for parameter in job.model.backbone.encoder.parameters():

@@ -266,7 +266,7 @@ def test_columns_that_are_not_the_labels_are_refused():
             check_columns_of_labels(task, [columns(**{name: [1] for name in names})])
 
 
-@pytest.mark.parametrize("values", [[[True, False], [False, True]], [[1, 0, 1], [0, 1, 0]], ["[0, 0]", "[1, 1]"]])
+@pytest.mark.parametrize("values", [[[True, False], [False, True]], [[1, 0, 1], [0, 1, 0]], ["[0, 1]", "[1, 0]"]])
 def test_lists_of_a_0_or_1_for_each_label_tell_no_names(values):
     with pytest.raises(ValueError, match="list the labels under tasks, by names other than 0 and 1"):
         inferred(values, problem_type=MULTI)

@@ -116,6 +116,8 @@ def test_tasks_without_training_rows_are_told_and_their_labels_are_not_called_ra
     numbers = {"train": {"length": {}, "alike": {"alike": {"count": 9}}}}
     found = limits(label_counts=counts, target_summaries=numbers)
     assert "Without a training row in this run: topic and length." in found
+    streamed = limits(label_counts=counts, target_summaries=numbers, streamed=["news"])
+    assert "Without a training row" not in streamed, "a stream may have some behind its first"
     assert "Labels of topic" not in found
     assert "Labels of mood" in found
 

@@ -139,6 +139,10 @@ def test_a_metric_that_the_targets_do_not_admit_is_refused_before_training(run_o
     task = {"problem_type": "similarity", "score_range": [0, 2], "metrics": ["spearman", "average_precision"]}
     with pytest.raises(ValueError, match="'alike': average_precision needs targets that are the lowest or the highest"):
         run_of(PAIRS | {"tasks": {"alike": task}})
+    rows = [{"one": "good film", "two": "bad", "score": score} for score in (0.1, 0.9)]  # no float32 numbers
+    for split in ("train", "test"):
+        (tmp_path / "pairs" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run_of(PAIRS | {"tasks": {"alike": task | {"score_range": [0.1, 0.9]}}})
 
 
 def test_pairs_that_tasks_read_together_and_apart_are_a_dataset_like_any_other(run_of, tmp_path):

@@ -47,6 +47,7 @@ RUDE_LOUD = Source(("rude", "loud"), is_list=True)
         (SEVERAL, "[0.0, 1.0, 0.0]", [0.0, 1.0, 0.0]),
         (task("multi_label_classification", "0", "1"), [1], [0.0, 1.0]),
         (task("multi_label_classification", "0", "1"), [0, 1], [1.0, 1.0]),
+        (task("multi_label_classification", "1", "2", "3"), ["1", "1"], [1.0, 0.0, 0.0]),
         (NUMBER, 2, [2.0]),
         (NUMBER, " -1.5e3 ", [-1500.0]),
         (NUMBER, "", None),
@@ -65,7 +66,7 @@ def test_a_cell_is_read_as_its_kind(kind, cell, expected):
     assert target(kind, cell) == expected
 
 
-@pytest.mark.parametrize("cell", [[1, 0, 1], "[0, 0, 1]", ["0", "1", "1"], [True, False, True]])
+@pytest.mark.parametrize("cell", [[1, 0, 1, 0], "[0, 0, 1, 1]", ["1", "1", "1", "1"], [True, False, True]])
 def test_a_0_or_1_for_each_label_is_not_read_as_names_of_labels(cell):
     with pytest.raises(
         ValueError, match=r"a list must name each label that applies once, found .* by names other than"

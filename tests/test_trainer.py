@@ -561,3 +561,5 @@ def test_workers_that_persist_give_the_rows_that_are_asked_for(tmp_path, tokeniz
     assert job.evaluate()["eval_loss"] == plain.evaluate()["eval_loss"]
     job.evaluate()
     assert len(job.accelerator._dataloaders) == 1  # so do workers: the others have ended
+    job.train()  # which forgets all loaders
+    assert job.evaluate(other)["eval_loss"] == plain.evaluate(other)["eval_loss"]

@@ -80,7 +80,7 @@ def scored_record(
     Args:
         config: Of the model.
         results: Per split (train, eval, test), its metrics under their full keys.
-        intervals: Per `<task>_<metric>` of the test split, its interval.
+        intervals: Per `<task>_<metric>` of the last of these splits, its interval.
     """
     return RunRecord(
         name="",

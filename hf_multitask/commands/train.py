@@ -57,8 +57,11 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
     try:
         calibration = _calibrate(run)
         prediction = _score(run, results)
-    finally:  # it has been trained, whatever cannot be measured
-        _save(run, results, before)
+    except Exception:
+        if trainer.accelerator.num_processes == 1:  # others may not have come to this
+            _save(run, results, before)  # it has been trained, whatever cannot be measured
+        raise
+    _save(run, results, before)
     samples = _answer_samples(run)
     if speaks:
         tasks = trainer.model.config.tasks

@@ -22,7 +22,7 @@ from .cells import (
 )
 from .forms import GIVE_KIND, check_one_form, check_written, form_of, is_shown_list
 from .look_alikes import check_look_alikes, warn_of_capitals
-from .targets import Source, check_names_labels, zero_or_one
+from .targets import Source, check_names_labels, for_each_label, zero_or_one
 
 Scalar = str | int | float | None
 
@@ -175,6 +175,7 @@ def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> lis
         return _value_names(task, columns)
     labels: dict[str, str] = {}
     truths: dict[tuple[Any, str], str] = {}
+    lists: dict[int, tuple[list[Any], str]] = {}
     problem: ValueError | None = None
     for column in columns:
         for (cell,), place in column.cells(task):
@@ -186,7 +187,8 @@ def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> lis
                 problem = problem or error
                 continue
             if in_lists and problem_type == "multi_label_classification":
-                check_names_labels(found, column.source, place)
+                check_names_labels(found, None, column.source, place)
+                lists.setdefault(len(found), (found, place))
             fraction = next((label for label in row if label is not None and FRACTION.fullmatch(label)), None)
             if fraction is not None:
                 raise ValueError(
@@ -198,6 +200,9 @@ def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> lis
                     truths.setdefault((value, label), place)
                 elif label is not None:
                     labels.setdefault(label, place)
+    lengths = lists.keys() - {0}
+    if labels.keys() <= {"0", "1"} and len(lengths) == 1 and max(lengths) > 1 and columns[0].source.names is None:
+        raise for_each_label(*lists[max(lengths)])
     for (value, label), place in truths.items():
         labels.setdefault(spelled(value, label, list(labels)), place)
     _check_labels(task, problem_type, labels, columns, problem)

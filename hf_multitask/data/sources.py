@@ -148,7 +148,7 @@ def _local_path(where: str, path: str, folder: Path, settings: DatasetSettings) 
             if of_hub := [key for key in ("name", "revision") if getattr(settings, key) is not None]:
                 raise ValueError(
                     f"{where}: {of_hub} must be left out where path names a file or folder, found {candidate}. Remove "
-                    "them; if a data set of the Hub is meant, run the command from another folder."
+                    "them; or if a data set of the Hub is meant, move that aside."
                 )
             return candidate
     looks_local = path.startswith((".", "/", "~")) or _suffix(Path(path)) in BUILDERS or path.count("/") > 1

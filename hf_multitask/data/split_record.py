@@ -79,7 +79,8 @@ def check_same_splits(
     record = record if _tells_checksums(record) else None
     for form, rows in data.splits[split].items():
         name, origin, _ = rows[0]["row"].rsplit("/", 2)
-        if origin != "train" or not settings.datasets[name].shares or name not in (datasets or settings.datasets):
+        is_wanted = datasets is None or name in datasets
+        if origin != "train" or not settings.datasets[name].shares or not is_wanted:
             continue
         found = {flag: value for flag, value in _deciding(settings).items() if _is_of(flag, name)}
         wanted = {flag: value for flag, value in (record or {}).get("settings", {}).items() if _is_of(flag, name)}

@@ -58,7 +58,7 @@ def multi_label_target(cells: Sequence[Any], task: Task, source: Source, place: 
                 f"{len(values)}. Correct it, or drop the row."
             )
         return [zero_or_one(value, place) or 0.0 for value in values]
-    check_names_labels(values, source, place)
+    check_names_labels(values, task.num_labels, source, place)
     target = [0.0] * task.num_labels
     for value in values:
         label = label_of(value, source.names, place)
@@ -70,21 +70,32 @@ def multi_label_target(cells: Sequence[Any], task: Task, source: Source, place: 
     return target
 
 
-def check_names_labels(values: Sequence[Any], source: Source, place: str) -> None:
+def check_names_labels(values: Sequence[Any], num_labels: int | None, source: Source, place: str) -> None:
     """Raise where a list that is read as names of labels is one of a 0 or 1 for each label.
 
+    Args:
+        values: The list.
+        num_labels: How many labels there are, `None` where that is not known yet.
+        source: Where the list is from.
+        place: Task and row, for messages.
+
     Raises:
-        ValueError: It holds true or false, or 0 or 1 several times, which would be labels of these names.
+        ValueError: It holds true or false; or it is as long as there are labels, and has 0 or 1 several times.
     """
     if source.names is not None:
         return
-    digits = [str(value) for value in values if not isinstance(value, bool) and str(value) in ("0", "1")]
-    is_for_each = len(digits) == len(values) and len(set(digits)) < len(digits)
+    digits = {str(value) for value in values}
+    is_for_each = len(values) == num_labels and digits <= {"0", "1"} and len(digits) < len(values)
     if is_for_each or any(isinstance(value, bool) for value in values):
-        raise ValueError(
-            f"{place}: a list must name each label that applies once, found {shown(values)}. If it has a 0 or 1 for "
-            "each label, list the labels under tasks, by names other than 0 and 1; else correct it, or drop the row."
-        )
+        raise for_each_label(values, place)
+
+
+def for_each_label(values: Sequence[Any], place: str) -> ValueError:
+    """The error that a list has a 0 or 1 for each label, where names of labels are asked for."""
+    return ValueError(
+        f"{place}: a list must name each label that applies once, found {shown(values)}. If it has a 0 or 1 for each "
+        "label, list the labels under tasks, by names other than 0 and 1; else correct it, or drop the row."
+    )
 
 
 def regression_target(cells: Sequence[Any], task: Task, source: Source, place: str) -> list[float] | None:

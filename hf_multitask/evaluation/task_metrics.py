@@ -73,6 +73,7 @@ def check_admitted(task: Task, targets: NDArray[np.float64]) -> None:
     Raises:
         ValueError: They do not.
     """
+    targets = targets.astype(np.float32).astype(np.float64)  # as a batch has them
     answers = Answers(task, targets, targets, np.arange(len(targets)))
     for metric in metrics_of(task):
         if isinstance(metric, Metric) and not is_optional(task, metric) and not metric.holds(answers):

@@ -12,7 +12,7 @@ POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
 """Names of backbone modules with a row for each place in a text."""
 
 NO_AUTOCAST = ("deberta", "xmod")
-"""`model_type`s of which transformers' code fails within an autocast to bfloat16."""
+"""`model_type`s of which transformers' code fails within an autocast of float32 weights to bfloat16 or float16."""
 
 
 def freeze_unused_modules(backbone: nn.Module) -> None:

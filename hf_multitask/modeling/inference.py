@@ -64,7 +64,7 @@ def serving(model: Any, performance: str = "exact") -> Iterator[None]:
         prefer_packed(model)
     with (
         evaluating(model, keeps_casts=choices.bf16),
-        computing(choices, device_type, autocast=True),
+        computing(choices, device_type, autocast=performance != "off" and device_type != "meta"),
         ordered_weights(model, choices.bf16 and device_type == "cpu" and model.dtype == torch.float32),
     ):
         yield
@@ -87,7 +87,7 @@ def compute_device(model: Any) -> torch.device:
 def why_not_rounded(model: Any) -> str:
     """Why a model cannot compute in bfloat16 by autocast, in words; nothing where it can."""
     model_type = model.config.text_config.model_type
-    if model_type in NO_AUTOCAST:
+    if model.dtype == torch.float32 and model_type in NO_AUTOCAST:
         return f"transformers' code of the architecture {model_type!r} cannot"
     if model.dtype not in (torch.float32, torch.bfloat16):
         return f"the weights are in {model.dtype}"

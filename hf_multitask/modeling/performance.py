@@ -165,10 +165,11 @@ def computing(choices: Choices, device_type: str, autocast: bool = False) -> Ite
     Args:
         choices: What was chosen.
         device_type: Of the device that computes.
-        autocast: Whether to bring about the precision here. A Trainer does it by itself, for each forward pass, and
-            there must be no autocast around its steps, not even one that is off: until the outermost one ends, torch
-            takes the casts that it made of the weights, and so those of the first step in all others.
+        autocast: Whether to bring about the precision here, whatever the caller's autocast is. A Trainer does it by
+            itself, for each forward pass, and there must be no autocast around its steps, not even one that is off:
+            until the outermost one ends, torch takes the casts that it made of the weights, and so those of the first
+            step in all others.
     """
-    rounded = torch.autocast(device_type, torch.bfloat16) if autocast and choices.bf16 else nullcontext()
+    rounded = torch.autocast(device_type, torch.bfloat16, enabled=choices.bf16) if autocast else nullcontext()
     with onednn_matmul(choices.onednn), tf32_matmul(choices.tf32), kept_memory(choices.memory), rounded:
         yield

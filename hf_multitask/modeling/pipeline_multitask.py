@@ -25,7 +25,7 @@ class MultiTaskPipeline(Pipeline):
     (see [`answer_texts`]), with a list of texts a list of these. Anything else that can be iterated over, such as a
     generator or a column of a data set, is answered as a stream, in its order, while it is read: one batch at first,
     then two, four and so on up to 64 at a time, which are sorted by length. With `batch_size=1` each text is answered
-    before the next is read.
+    before the next is read, at some cost: with `performance="auto"` weights are cast for each.
 
     A similarity reads the two texts of a pair apart, all other tasks read them jointly; for a single text it has no
     answer. Of each text, `tokenizer.model_max_length` tokens are read; a warning tells how many texts are longer, or

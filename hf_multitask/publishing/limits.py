@@ -63,7 +63,9 @@ def _of_labels(record: RunRecord) -> Iterator[str]:
 
 
 def _is_untrained(record: RunRecord, task: Task) -> bool:
-    """Whether the training rows, if they were counted, have no target for a task."""
+    """Whether the training rows, if they were all counted, have no target for a task."""
+    if set(record.task_datasets.get(task.name, ())) & set(record.streamed):
+        return False
     counts = record.label_counts.get("train", {}).get(task.name)
     numbers = record.target_summaries.get("train", {}).get(task.name)
     return (

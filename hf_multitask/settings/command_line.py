@@ -1,6 +1,7 @@
 """From the command line to the settings of a run: a configuration file, with flags laid over it."""
 
 import copy
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -19,13 +20,14 @@ FREE_TEXT = (
     "hub_model_id",
     "hub_token",
     "resume_from_checkpoint",
-    "path",
-    "revision",
-    "description",
 )
-"""Flags, or last parts of dotted ones, whose values are taken as they stand: paths, names and sentences may look like
-YAML and are not.
-"""
+"""Flags whose values are taken as they stand: paths, names and sentences may look like YAML and are not."""
+
+DOTTED_FREE_TEXT = re.compile(r"datasets\.[^.]+\.(path|revision)|tasks\.[^.]+\.description")
+"""The dotted ones of these."""
+
+COMMENT = re.compile(r"[^\"'\[{].*\s#|#", re.DOTALL)
+"""Begins a value that YAML would cut at a `#`; on a command line there are no comments."""
 
 
 def parse_command_line(words: Sequence[str], default: Path | None, training_keys: Collection[str]) -> RunSettings:
@@ -87,18 +89,13 @@ def _pairs(flags: Sequence[str]) -> list[tuple[str, Any]]:
 
 
 def _value(name: str, words: list[str]) -> Any:
-    free = name.rpartition(".")[2].replace("-", "_") in FREE_TEXT
-    values = list(words) if free else [_parsed(name, word) for word in words]
+    free = name.replace("-", "_") in FREE_TEXT or (DOTTED_FREE_TEXT.fullmatch(name) and words != ["null"])
+    values = [word if free or COMMENT.match(word) else parse_yaml(word, f"--{name}") for word in words]
     if not values:
         return True
     if name in ("sample_texts", "sample-texts"):
         return values
     return values[0] if len(values) == 1 else values
-
-
-def _parsed(name: str, word: str) -> Any:
-    value = parse_yaml(word, f"--{name}")
-    return word if "#" in word and "#" not in str(value) else value  # a flag has no comments
 
 
 def _set(config: dict[str, Any], path: list[str], value: Any) -> None:

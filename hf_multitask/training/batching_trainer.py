@@ -74,7 +74,9 @@ class BatchingTrainer(SavingTrainer):
         rows = own[key] if named else own if eval_dataset is None else eval_dataset
         kept = vars(self).get("_eval_dataloaders", {})
         if key in kept and self._kept_rows.get(key) is not rows:
-            self.accelerator._dataloaders.remove(kept.pop(key))  # the last to hold it: its workers end
+            old = kept.pop(key)
+            # The last that may hold it, unless a run has begun since: its workers end.
+            self.accelerator._dataloaders = [loader for loader in self.accelerator._dataloaders if loader is not old]
         self._kept_rows[key] = rows
         return super().get_eval_dataloader(eval_dataset)
 

@@ -42,13 +42,13 @@ def check_computing(model: Any, args: MultiTaskTrainingArguments) -> None:
     """Say in the log what is slower than it could be.
 
     Raises:
-        ValueError: `packing` is on and cannot be, or the precision is bfloat16 and cannot be.
+        ValueError: `packing` is on and cannot be, or the precision is of 16 bits and cannot be.
     """
     model_type = model.config.text_config.model_type
-    if args.bf16 and model_type in NO_AUTOCAST:
+    if (args.bf16 or args.fp16) and model_type in NO_AUTOCAST and model.dtype == torch.float32:
         raise ValueError(
-            f"{model_type!r} must be trained without bf16 and performance='auto', which chooses it: transformers' code "
-            "of the architecture cannot compute so. Leave them out."
+            f"{model_type!r} must be trained without bf16, fp16 and performance='auto', which chooses bf16: "
+            "transformers' code of the architecture cannot compute so. Leave them out."
         )
     if args.bf16 and args.device.type == "cpu" and (gain := probe(torch.get_num_threads()).bf16_gain) < 1:
         logger.warning(
