@@ -291,3 +291,16 @@ def test_a_run_goes_on_from_its_last_complete_checkpoint_where_none_is_named(tmp
 def test_a_run_without_a_complete_checkpoint_says_so_where_none_is_named(tmp_path, tokenizer):
     with pytest.raises(ValueError, match="must name a checkpoint, found none at .* that is complete"):
         started(tmp_path, tokenizer).train(resume_from_checkpoint=True)
+
+
+RATES = [{"learning_rate": 1e-2}, {"head_learning_rate": 1e-2}, {"weight_decay": 0.5}, {"freeze": ["layers.0"]}]
+
+
+@pytest.mark.parametrize("other", RATES)
+def test_a_run_is_not_resumed_at_other_rates_than_those_of_its_checkpoint(tmp_path, tokenizer, other):
+    settings = {"save_strategy": "epoch", "num_train_epochs": 2}
+    trainer(tmp_path, tokenizer, **settings).train()
+    checkpoint = str(tmp_path / "checkpoint-1")
+    trainer(tmp_path, tokenizer, **settings).train(resume_from_checkpoint=checkpoint)
+    with pytest.raises(ValueError, match="must have the parameter groups of its checkpoint"):
+        trainer(tmp_path, tokenizer, **settings | other).train(resume_from_checkpoint=checkpoint)

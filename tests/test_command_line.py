@@ -64,6 +64,13 @@ def test_a_flag_sets_the_value_it_names(words, change):
     assert flagged(*words) == change
 
 
+def test_a_flag_for_one_task_leaves_the_others_of_the_targets(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("backbone: x\ndatasets:\n  news: {path: a.csv, text: t, targets: {topic: x, mood: y}}\n")
+    settings = parse_command_line([str(path), "--tasks.topic.loss_weight", "2"], None, TRAINING_KEYS)
+    assert {name: task.loss_weight for name, task in settings.tasks.items()} == {"topic": 2, "mood": 1}
+
+
 def test_a_flag_overrides_the_file_and_nothing_else(file):
     before = parse_command_line([str(file)], file, TRAINING_KEYS).to_dict()
     after = parse_command_line(

@@ -270,3 +270,11 @@ def test_columns_that_are_not_the_labels_are_refused():
 def test_lists_of_a_0_or_1_for_each_label_tell_no_names(values):
     with pytest.raises(ValueError, match="list the labels under tasks, by names other than 0 and 1"):
         inferred(values, problem_type=MULTI)
+
+
+def test_labels_that_mean_that_there_is_none_are_told(caplog):
+    assert inferred(["good", "N/A", "nan", "none"]) == ["N/A", "good", "nan", "none"]
+    assert f"the labels ['N/A', 'nan'] (row 2 of {WHERE}) are mostly written where there is none" in caplog.text
+    caplog.clear()
+    inferred(["good", "none"])
+    assert caplog.messages == []

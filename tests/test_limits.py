@@ -115,7 +115,7 @@ def test_tasks_without_training_rows_are_told_and_their_labels_are_not_called_ra
     counts = {"train": {"topic": {"News": 0, "Opinion": 0, "a|b, \n<c>": 0}, "mood": {"n": 9, "p": 99}}}
     numbers = {"train": {"length": {}, "alike": {"alike": {"count": 9}}}}
     found = limits(label_counts=counts, target_summaries=numbers)
-    assert "Without a training row in this run: topic and length." in found
+    assert "Without a training row in this run: topic, stars, flags, places and length." in found
     streamed = limits(label_counts=counts, target_summaries=numbers, streamed=["news"])
     assert "Without a training row" not in streamed, "a stream may have some behind its first"
     assert "Labels of topic" not in found
@@ -128,6 +128,13 @@ def test_a_dataset_that_was_only_scored_was_not_trained_on():
     card = render_model_card(record(sizes=sizes))
     assert "- Trained on: news_folder\n" in card
     assert "datasets:" not in card.partition("model-index")[0]
+
+
+def test_a_temperature_that_makes_the_calibration_error_larger_is_told():
+    better = {name: {**found, "ece_before": 0.5, "ece_after": 0.1} for name, found in record().calibration.items()}
+    assert "error larger" not in limits(calibration=better)
+    worse = better | {"topic": {**better["topic"], "ece_after": 0.6}}
+    assert "The temperature of topic, that of the best likelihood, made the" in limits(calibration=worse)
 
 
 def test_how_much_of_a_text_is_read_is_told():

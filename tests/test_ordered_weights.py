@@ -10,7 +10,6 @@ from architectures import tiny_model
 from torch import nn
 
 from hf_multitask.modeling import inference
-from hf_multitask.modeling.batching import WINDOW
 from hf_multitask.modeling.ordered_weights import ENOUGH_TOKENS, FEWEST_TOKENS, OrderedLinear, ordered_weights
 from hf_multitask.modeling.performance import Choices
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
@@ -182,6 +181,6 @@ def test_a_stream_has_its_weights_put_into_order_once_a_window_and_reads_the_nex
             states.append((torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), type(layers[0])))
             yield "they never win again"
 
-    assert len(list(pipe(texts(4 * WINDOW)))) == 4 * WINDOW
-    assert len(ordered) == 2 * len(layers)
+    assert len(list(pipe(texts(2 * 7)))) == 14
+    assert len(ordered) == 2 * len(layers), "of windows of one, two and four batches, those two that use a weight twice"
     assert set(states) == {(True, False, nn.Linear)}

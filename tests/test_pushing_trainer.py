@@ -112,6 +112,7 @@ def test_a_push_of_a_checkpoint_is_its_model_and_no_state_of_the_training(tmp_pa
     _, _, files, *_ = uploads.uploads[0]
     checkpoint = {path.name: path.read_bytes() for path in (tmp_path / "checkpoint-4").iterdir() if path.is_file()}
     state = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "complete.json", "data_order.json"}
+    state |= {"parameter_groups.json"}
     assert files.keys() == (checkpoint.keys() - state) | {"README.md", "runs/events"}
     assert all(files[name] == content for name, content in checkpoint.items() if name in files)
 

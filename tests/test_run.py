@@ -166,3 +166,38 @@ def test_a_model_that_cannot_be_scored_is_saved(run_of, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no such score"):
         train(["config.yaml"])
     assert MultiTaskModel.from_pretrained(tmp_path / "output").encode("good film").shape == (16,)
+
+
+TRAINING = {"output_dir": "output", "use_cpu": True, "report_to": "none"}
+PEFT = "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"  # peft 0.21 asks for it
+
+
+@pytest.mark.parametrize(
+    ("given", "strategies"),
+    [({}, ("epoch", "epoch")), ({"eval_steps": 1}, ("steps", "epoch")), ({"save_steps": 1}, ("epoch", "steps"))],
+)
+def test_a_number_of_steps_asks_for_steps(run_of, tmp_path, given, strategies):
+    (tmp_path / "moods" / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS["moods"]))
+    args = run_of(MOODS | {"training": TRAINING | given}).trainer.args
+    assert (args.eval_strategy, args.save_strategy) == strategies
+
+
+@pytest.mark.filterwarnings(PEFT)
+def test_lora_on_a_frozen_encoder_is_refused(run_of):
+    pytest.importorskip("peft")
+    with pytest.raises(ValueError, match="lora adapts the encoder, which must not be frozen"):
+        run_of(MOODS | {"lora": {"rank": 2}, "training": TRAINING | {"freeze": ["backbone"]}})
+
+
+@pytest.mark.filterwarnings(PEFT)
+def test_lora_is_among_what_the_card_tells(run_of):
+    pytest.importorskip("peft")
+    run = run_of(MOODS | {"lora": {"rank": 2}})
+    told = "- `lora`: rank 2, alpha 16, dropout 0, all linear layers; merged into the encoder\n"
+    assert told in render_model_card(describe_run(run))
+
+
+def test_balanced_weights_of_numbers_are_refused(run_of):
+    numbers = {"path": "pairs", "text": "one", "targets": {"price": "score"}}
+    with pytest.raises(ValueError, match=r"tasks\.price\.class_weights must be left out where targets are numbers"):
+        run_of({"datasets": {"pairs": numbers}, "tasks": {"price": {"class_weights": "balanced"}}})

@@ -48,6 +48,8 @@ RUDE_LOUD = Source(("rude", "loud"), is_list=True)
         (task("multi_label_classification", "0", "1"), [1], [0.0, 1.0]),
         (task("multi_label_classification", "0", "1"), [0, 1], [1.0, 1.0]),
         (task("multi_label_classification", "1", "2", "3"), ["1", "1"], [1.0, 0.0, 0.0]),
+        (task("ordinal", "1", "2", "3"), "2.0", 1),
+        (task("ordinal", "2.0", "2"), "2.0", 0),
         (NUMBER, 2, [2.0]),
         (NUMBER, " -1.5e3 ", [-1500.0]),
         (NUMBER, "", None),

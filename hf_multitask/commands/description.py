@@ -8,6 +8,7 @@ from typing import Any
 from ..backbones import published_name
 from ..modeling.configuration_multitask import MultiTaskConfig
 from ..publishing.run_record import RunRecord
+from ..settings.lora_settings import LoraSettings
 from ..training.description import reported_metrics, told_arguments
 from ..training.loading import train_batches
 from .machine import describe_machine
@@ -47,7 +48,7 @@ def describe_run(run: Run) -> RunRecord:
         pair_tasks=[
             task
             for task, names in task_datasets.items()
-            if all(len(settings.datasets[name].text_columns) == 2 for name in names)
+            if names and all(len(settings.datasets[name].text_columns) == 2 for name in names)
         ],
         license=settings.license and settings.license.lower(),
         languages=settings.languages,
@@ -66,8 +67,19 @@ def describe_run(run: Run) -> RunRecord:
         machine=describe_machine(trainer),
         resumed=run.checkpoint is not None,
         retention=run.retention,
-        arguments=told_arguments(trainer),
+        arguments=told_arguments(trainer) | _lora(settings.lora),
     )
+
+
+def _lora(settings: LoraSettings | None) -> dict[str, str]:
+    """The settings of LoRA, where it was used, as one of the arguments that a card tells."""
+    if settings is None:
+        return {}
+    modules = "all linear layers" if settings.target_modules is None else ", ".join(settings.target_modules)
+    merged = "merged into the encoder" if settings.merge else "kept apart"
+    return {
+        "lora": f"rank {settings.rank}, alpha {settings.alpha:g}, dropout {settings.dropout:g}, {modules}; {merged}"
+    }
 
 
 def scored_record(

@@ -19,6 +19,7 @@ from ..settings.command_line import parse_command_line
 from ..settings.run_settings import RunSettings
 from ..training.adapters import add_lora
 from ..training.argument_parser import argument_names, parse_arguments
+from ..training.layerwise import find_backbone
 from ..training.output_folder import claim_output_folder
 from ..training.recorded_splits import RecordedSplits, recorded_splits
 from ..training.trainer import MultiTaskTrainer
@@ -75,7 +76,9 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
         ImportError: A package is missing.
     """
     settings = parse_command_line(words, default, argument_names())
-    args = parse_arguments({"eval_strategy": "epoch", "save_strategy": "epoch", **settings.training})
+    given = settings.training
+    often = {f"{what}_strategy": "steps" if f"{what}_steps" in given else "epoch" for what in ("eval", "save")}
+    args = parse_arguments({**often, **given})
     with args.main_process_first(desc="preparing the data"):
         start = find_start(settings)
         data = prepare(settings, earlier=start.earlier)
@@ -117,6 +120,11 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
         train_dataset=train,
         eval_dataset=evaluated.get("validation"),
     )
+    if settings.lora is not None and not any(p.requires_grad for p in find_backbone(trainer.model).parameters()):
+        raise ValueError(
+            f"lora adapts the encoder, which must not be frozen as a whole then, found freeze: {args.freeze}. Leave "
+            "one of the two out."
+        )
     record = split_record(settings, data)
     trainer.add_callback(RecordedSplits(record))
     if settings.compare_single_task:

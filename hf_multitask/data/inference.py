@@ -21,7 +21,7 @@ from .cells import (
     spelled,
 )
 from .forms import GIVE_KIND, check_one_form, check_written, form_of, is_shown_list
-from .look_alikes import check_look_alikes, warn_of_capitals
+from .look_alikes import check_look_alikes, warn_of_capitals, warn_of_missing
 from .targets import Source, check_names_labels, for_each_label, zero_or_one
 
 Scalar = str | int | float | None
@@ -223,7 +223,9 @@ def _check_labels(
             f"{sorted(labels) or 'none'} in {places}. Label more rows, or list the labels under tasks."
         )
     check_look_alikes(task, sorted(labels))
-    warn_of_capitals(task, {label: place.removeprefix(f"Task {task!r}, ") for label, place in labels.items()})
+    where = {label: place.removeprefix(f"Task {task!r}, ") for label, place in labels.items()}
+    warn_of_capitals(task, where)
+    warn_of_missing(task, where)
     if problem_type == "ordinal" and not all(WHOLE.fullmatch(label) for label in labels):
         raise ValueError(
             f"Task {task!r}: the labels of an ordinal task must be whole numbers, or be listed from the lowest to the "

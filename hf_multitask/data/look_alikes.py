@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 
 logger = logging.getLogger(__name__)
 
+MISSING = ("na", "n/a", "#n/a", "<na>", "nan", "null")
+"""How programs write that there is nothing, in small letters; "none" may be meant."""
+
 LETTERS = str.maketrans(
     "АВЕЅІЈКМНОРСТУХаеіјорсухѕԁԛԝһӏΑΒΕΖΗΙΚΜΝΟΡΤΥΧοναι‐‑–—−’‘",  # noqa: RUF001 - the point
     "ABESIJKMHOPCTYXaeijopcyxsdqwhlABEZHIKMNOPTYXovai-----''",
@@ -33,6 +36,22 @@ def check_look_alikes(task: str, labels: Iterable[str]) -> None:
                 f"Task {task!r}: labels must look different, found {other!r} and {label!r}, which are {other!a} "
                 f"and {label!a}. Write them alike in the rows, or list both under tasks."
             )
+
+
+def warn_of_missing(task: str, places: Mapping[str, str]) -> None:
+    """Warn where labels of `task` are words by which programs mean that there is none.
+
+    Args:
+        task: Its name.
+        places: By label, where it is first found.
+    """
+    found = [label for label in sorted(places) if label.casefold() in MISSING]
+    if found:
+        logger.warning(
+            "Task %r: the labels %s (%s) are mostly written where there is none. Leave these cells empty, or list the "
+            "labels under tasks if they are some",
+            *(task, found, places[found[0]]),
+        )
 
 
 def warn_of_capitals(task: str, places: Mapping[str, str]) -> None:

@@ -44,6 +44,11 @@ def fit_tasks(
     for task in tasks:
         computed: dict[str, Any] = {}
         if task.name in settings and settings[task.name].class_weights == BALANCED:
+            if task.problem_type in ("regression", "similarity"):
+                raise ValueError(
+                    f"tasks.{task.name}.class_weights must be left out where targets are numbers, found {BALANCED!r}, "
+                    f"and targets of a {task.problem_type}. Remove it."
+                )
             computed["class_weights"] = balanced_weights(task, splits["train"])
         if task.problem_type == "regression" and task.name not in earlier:
             computed["target_mean"], computed["target_std"] = standardisation(task, splits["train"])

@@ -4,6 +4,7 @@ All functions take the cells of a row in the columns of the task, and return `No
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from ..modeling.labels import IGNORE_INDEX
 from ..modeling.task import Task
 from .cells import is_empty, label_of, list_of, number_of, shown, spelled
 from .look_alikes import plain
+
+WHOLE_FLOAT = re.compile(r"([-+]?\d+)\.0+")
+"""A whole number as pandas writes it once its column has a gap."""
 
 ZERO_ONE = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 
@@ -203,6 +207,8 @@ def zero_or_one(value: Any, place: str) -> float | None:
 
 def _index(value: Any, label: str, task: Task, place: str) -> int:
     index = task.index_of(spelled(value, label, task.labels))
+    if index is None and (whole := WHOLE_FLOAT.fullmatch(label)):
+        index = task.index_of(whole[1])
     if index is None:
         alike = [known for known in task.labels if plain(known) == plain(label)]
         hint = f", which is not written as the {alike[0]!r} that it looks like: {label!a}" if alike else ""

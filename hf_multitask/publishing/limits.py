@@ -68,9 +68,7 @@ def _is_untrained(record: RunRecord, task: Task) -> bool:
         return False
     counts = record.label_counts.get("train", {}).get(task.name)
     numbers = record.target_summaries.get("train", {}).get(task.name)
-    return (
-        bool(record.retention) and not any((counts or {}).values()) and not numbers and (counts, numbers) != (None,) * 2
-    )
+    return bool(record.retention) and not any((counts or {}).values()) and not numbers
 
 
 def _unique(names: Iterable[str]) -> list[str]:
@@ -114,6 +112,12 @@ def _of_probabilities(record: RunRecord) -> Iterator[str]:
         yield (
             f"{what[0].upper()}{what[1:]} were fitted and measured on the same validation rows: expect somewhat larger "
             f"errors{kind} on new texts."
+        )
+    worse = [name for name, found in record.calibrated.items() if found["ece_after"] > found["ece_before"]]
+    if worse:
+        yield (
+            f"The temperature of {listed(worse)}, that of the best likelihood, made the calibration error larger, as "
+            "happens with few validation rows."
         )
     untold = [name for name in record.calibration if name not in record.calibrated]
     if untold:

@@ -18,7 +18,7 @@ def describe_data(record: RunRecord) -> str:
     if record.mixing:
         parts += [f"Mixing: {record.mixing}", mixing_table(record)]
     if record.retention:
-        parts.append(f"Tasks of the earlier model are kept by: {record.retention}")
+        parts.append(f"How tasks of the earlier model are kept (retain): {record.retention}")
     if record.skipped_rows:
         parts.append(f"Left out: {record.skipped_rows:,} rows that cannot be used")
     return "\n\n".join(part for part in parts if part)

@@ -45,8 +45,17 @@ def parse_command_line(words: Sequence[str], default: Path | None, training_keys
     path = Path(words[0]) if has_path else default
     if path is None:
         raise ValueError("The command line must begin with a configuration file, found none. Write: train CONFIG.yaml")
-    config = apply_flags(read_yaml(path), words[1:] if has_path else words, training_keys)
+    config = apply_flags(_with_tasks(read_yaml(path)), words[1:] if has_path else words, training_keys)
     return RunSettings.from_dict(config, folder=path.resolve().parent)
+
+
+def _with_tasks(config: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the tasks of its targets where it names none, so that a flag for one of them leaves the others."""
+    datasets = config.get("datasets")
+    if config.get("tasks") or not isinstance(datasets, Mapping):
+        return config
+    targets = [dataset.get("targets") for dataset in datasets.values() if isinstance(dataset, Mapping)]
+    return config | {"tasks": {task: {} for found in targets if isinstance(found, Mapping) for task in found}}
 
 
 def apply_flags(config: Mapping[str, Any], flags: Sequence[str], training_keys: Collection[str]) -> dict[str, Any]:

@@ -89,7 +89,10 @@ class DatasetSettings:
         Raises:
             ValueError: They do not; the message says that they stand at `where`.
         """
-        check_keys(self.targets, tasks, f"{where}.targets")
+        try:
+            check_keys(self.targets, tasks, f"{where}.targets")
+        except ValueError as error:
+            raise ValueError(f"{error} A task of its own must be under tasks too, if others are.") from error
         check_keys(self.splits or {}, SPLITS, f"{where}.splits")
         check_keys(self.data_files if isinstance(self.data_files, dict) else {}, SPLITS, f"{where}.data_files")
         if not self.targets:

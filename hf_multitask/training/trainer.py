@@ -23,6 +23,7 @@ from .finite import FiniteLosses
 from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
 from .gradient_checks import check_can_balance
 from .gradients import TaskGradients
+from .group_record import Record, check_groups, group_record, save_groups
 from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
 from .loading import as_mixture, begin_epoch, train_order
 from .loss_log import TaskLossLog
@@ -48,7 +49,6 @@ class MultiTaskTrainer(EvaluatingTrainer):
       balance the tasks (`balance/<task>`) where they are not just summed.
     - The order of the rows is a function of the seed and the epoch, for any number of processes; see [`BatchOrder`].
     - Evaluation losses are exact means over the split's labelled rows, not means of batch means.
-    - Where nothing of the encoder learns, its embeddings are computed once, as in evaluation.
     - A loss that is no finite number ends the run, with the task and the rows named.
 
     Args:
@@ -64,6 +64,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
 
     args: MultiTaskTrainingArguments
     model: Any
+    _groups: Record | None = None
 
     def __init__(
         self,
@@ -122,8 +123,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         Raises:
             ValueError: The model's tasks are not those it had when the Trainer was made.
         """
-        tasks = [task.name for task in self.model.config.tasks]
-        if tasks != self._tasks:
+        if (tasks := [task.name for task in self.model.config.tasks]) != self._tasks:
             raise ValueError(
                 f"The model's tasks must be those it had when the Trainer was made, {self._tasks}, found {tasks}. "
                 "Make a new MultiTaskTrainer after add_task or remove_task."
@@ -174,6 +174,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
                 "drop the layer-wise learning rates. Pass optim='adamw_torch', or another that takes groups."
             )
         groups = self.parameter_groups(trained)
+        self._groups = group_record(groups)
         if self.is_world_process_zero():
             logger.info("Layer-wise learning rates:\n%s", format_groups(groups))
         given = self.optimizer_cls_and_kwargs
@@ -274,10 +275,12 @@ class MultiTaskTrainer(EvaluatingTrainer):
         """As [`Trainer._save_optimizer_and_scheduler`], and what else a resumed run needs."""
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
+            save_groups(output_dir, self._groups)
             save_progress(output_dir, self._order, self._stopping, self._gradients)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """As [`Trainer._load_optimizer_and_scheduler`], and what else a resumed run needs."""
+        check_groups(checkpoint, self._groups)
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             load_progress(checkpoint, self._order, self._stopping, self._gradients)
