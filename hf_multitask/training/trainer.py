@@ -77,7 +77,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         compute_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        args = checked_arguments(model, args, kwargs | {"compute_metrics": compute_metrics})
+        args = checked_arguments(model, args, compute_metrics=compute_metrics, train_dataset=train_dataset, **kwargs)
         tasks = model.config.tasks
         settle_best_metric(tasks, args, kwargs.get("eval_dataset"), compute_metrics)
         super().__init__(
