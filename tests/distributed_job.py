@@ -31,6 +31,8 @@ def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
             model.heads["sentiment"].weight.copy_(-model.heads["topic"].weight[:2])
     # transformers itself would have DDP expect every head to be used then, and fail at the second step
     arguments = {"activation_checkpointing": True} if extra in ("absent", "checkpointing") else {}
+    if extra == "one_line":
+        arguments = {"logging_strategy": "no"}
     if extra.startswith("balancing="):
         arguments = {"balancing": extra.partition("=")[2], "conflict_steps": 1}
     job = trainer(
@@ -50,7 +52,7 @@ def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
         how = (job.model.config.tasks, job.data_collator, 3)
         job.train_dataset = as_mixture(teach(tiny_bert(initializer_range=0.5), plain, *how))
     kept = KeepGradients(job)
-    job.train()
+    output = job.train()
     logs = {key: value for line in job.state.log_history[::-1] for key, value in line.items()}  # of the first step
     logs |= {f"{key}/last": value for line in job.state.log_history for key, value in line.items() if "/" in key}
     metrics = job.evaluate()
@@ -60,6 +62,7 @@ def main(folder: str, per_device: str, accumulation: str, extra: str) -> None:
             for key, value in {**logs, **metrics}.items()
             if key.startswith(("loss", "eval_loss", "eval_topic", "balance", "conflict"))
         }
+        numbers["train_loss"] = torch.tensor(output.training_loss, dtype=torch.float64)
         numbers["world_size"] = torch.tensor(job.args.world_size)
         save_file(kept.gradients, Path(folder) / "gradients.safetensors")
         save_file(numbers, Path(folder) / "numbers.safetensors")

@@ -34,6 +34,12 @@ def test_two_processes_have_the_gradients_and_the_losses_of_one(tmp_path, one_ba
         torch.testing.assert_close(numbers[key], one_batch[1][key], rtol=1e-5, atol=0)
 
 
+def test_the_training_loss_is_that_of_all_processes(tmp_path, one_batch):
+    _, numbers = run(tmp_path / "run", 8, 1, processes=2, extra="one_line")
+    expected = run(tmp_path / "one", 16, 1, processes=1, extra="one_line")[1]
+    torch.testing.assert_close(numbers["train_loss"], expected["train_loss"], rtol=1e-5, atol=0)
+
+
 def test_answers_of_another_model_are_shared_out_and_learned_from_exactly(tmp_path, one_batch):
     expected = run(tmp_path / "one", 16, 1, processes=1, extra="taught")
     gradients, numbers = run(tmp_path / "two", 4, 2, processes=2, extra="taught")

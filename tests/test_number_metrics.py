@@ -114,3 +114,10 @@ def test_a_row_counted_twice_is_a_row_that_occurs_twice():
 def test_a_flat_column_of_numbers_is_one_value_per_row():
     answers = read_answers(task_of("regression"), np.zeros((3, 1), dtype=np.float32), np.array([1.0, np.nan, 3.0]))
     assert answers.targets.tolist() == [[1.0], [3.0]]
+
+
+def test_equal_texts_rank_alike_whatever_shared_their_batch():
+    task = Task(name="alike", problem_type="similarity")
+    cosines = np.array([[0.99999988], [1.0], [1.00000024], [0.5]], dtype=np.float32)
+    decided = read_answers(task, cosines, np.array([[1.0], [1.0], [1.0], [0.0]])).decided
+    assert decided.ravel().tolist() == [1.0, 1.0, 1.0, 0.5]

@@ -131,6 +131,7 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
         check_comparison(trainer, evaluated)
     with args.main_process_first(desc="claiming the output folder"):
         checkpoint = claim_output_folder(args, settings.overwrite_output_dir)  # last: it may move an earlier run
+    trainer.accelerator.wait_for_everyone()  # before the first of them writes there
     if checkpoint is not None:
         check_same_training_rows(recorded_splits(checkpoint), record)
     earlier = tuple(task.name for task in start.earlier)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ SAMPLES = 4
 
 def train(words: Sequence[str], default: Path | None = None) -> None:
     """Do what a command line says; see [`set_up`] for its words. Ends the process with a message where it cannot."""
+    if int(os.environ.get("RANK", "0")):
+        logging.getLogger("hf_multitask").setLevel(logging.ERROR)  # the first of several processes warns
     try:
         run = set_up(words, default)
     except (ValueError, OSError, ImportError) as error:

@@ -20,6 +20,10 @@ from ..modeling.task import Task
 Floats: TypeAlias = NDArray[np.float64]
 
 
+COSINE_DIGITS = 6
+"""Digits of a cosine that do not depend on what else is in a batch."""
+
+
 @dataclass(frozen=True)
 class Answers:
     """What was answered and what was right.
@@ -69,9 +73,12 @@ def read_answers(task: Task, logits: ArrayLike, labels: ArrayLike) -> Answers | 
     if not len(outputs):
         return None
     has_labels = task.is_choice or task.problem_type == "multi_label_classification"
+    decided = decide(task, outputs.numpy()).astype(np.int64 if has_labels else np.float64)
+    if task.problem_type == "similarity":  # the last digits of a cosine depend on the batch, and would rank equal texts
+        decided = decided.round(COSINE_DIGITS)
     return Answers(
         task=task,
-        decided=decide(task, outputs.numpy()).astype(np.int64 if has_labels else np.float64),
+        decided=decided,
         targets=targets.numpy(),
         rows=np.unique(rows.numpy(), return_inverse=True)[1].astype(np.int64),
         probabilities=probabilities(task, outputs.numpy()).astype(np.float64) if has_labels else None,

@@ -126,7 +126,12 @@ class SavingTrainer(PushingTrainer):
         return [callback for callback in self.callback_handler.callbacks if isinstance(callback, EarlyStoppingCallback)]
 
     def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
-        """As [`Trainer._finalize_training`], which may remove the last checkpoint: not of a run that is to go on."""
+        """As [`Trainer._finalize_training`], with the loss of all processes since the last line of the log.
+
+        It may remove the last checkpoint: not of a run that is to go on.
+        """
+        if self.args.world_size > 1:
+            self._tr_loss = self.accelerator.reduce(self._tr_loss, "mean")
         goes_on = self.state.global_step < self.state.max_steps
         with replaced(self.args, save_total_limit=None) if goes_on else contextlib.nullcontext():
             return super()._finalize_training(*args, **kwargs)
