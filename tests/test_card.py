@@ -211,7 +211,8 @@ def test_the_card_has_the_time_and_the_speed_of_training(seconds, told):
 
 
 def test_the_card_tells_steps_where_they_were_asked_for_and_where_training_ended():
-    text = render_model_card(record(log_history=[{"train_runtime": 9.0, "step": 1234, "epoch": 0.125}]))
+    ends = [{"train_runtime": 9.0, "step": step, "epoch": step / 9872} for step in (617, 1234)]  # it was resumed
+    text = render_model_card(record(log_history=ends))
     assert "- Ended at step 1,234, epoch 0.125\n" in text
 
 

@@ -84,7 +84,7 @@ def compute_device(model: Any) -> torch.device:
     return device
 
 
-def why_not_rounded(model: Any) -> str:
+def _why_not_rounded(model: Any) -> str:
     """Why a model cannot compute in bfloat16 by autocast, in words; nothing where it can."""
     model_type = model.config.text_config.model_type
     if model.dtype == torch.float32 and model_type in NO_AUTOCAST:
@@ -95,7 +95,7 @@ def why_not_rounded(model: Any) -> str:
 
 
 def _fitting(model: Any, choices: Choices) -> Choices:
-    reason = why_not_rounded(model) if choices.bf16 else ""
+    reason = _why_not_rounded(model) if choices.bf16 else ""
     if not reason:
         return choices
     logger.info_once(f"performance: auto computes in bfloat16 where it can, which it does not here: {reason}")

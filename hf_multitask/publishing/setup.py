@@ -13,7 +13,7 @@ def describe_setup(record: RunRecord) -> list[str]:
     if machine := record.machine:
         processes = "1 process" if machine.processes == 1 else f"{machine.processes} processes"
         lines.append(f"Hardware: {processes} on {machine.device}, {machine.precision}")
-    if end := next((line for line in record.log_history if "train_runtime" in line), None):
+    if end := next((line for line in reversed(record.log_history) if "train_runtime" in line), None):
         lines.append(f"Ended at step {end['step']:,}, epoch {end['epoch']:.4g}")
     if "train_runtime" in record.results.get("train", {}):
         lines.append(f"Time: {_time(record)}")
