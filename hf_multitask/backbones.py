@@ -42,10 +42,12 @@ def resolve_backbone(name: str) -> str:
     """What to pass to `from_backbone` for `name`: a verified local folder for `packaged:<name>`, else `name` itself.
 
     Raises:
-        ValueError: There is no packaged backbone of this name, or its weights are not the expected ones.
+        ValueError: There is no packaged backbone of this name, its weights are not the expected ones, or `name` is a
+            path at which no folder is.
         ModuleNotFoundError: Its package is not installed.
     """
     if not name.startswith(PREFIX):
+        check_folder(name)
         return name
     backbone = _packaged(name)
     spec = importlib.util.find_spec(backbone.module)
@@ -57,6 +59,17 @@ def resolve_backbone(name: str) -> str:
     folder = Path(spec.origin).parent / backbone.folder
     verify_sha256(folder / "model.safetensors", backbone.sha256)
     return str(folder)
+
+
+def check_folder(name: str) -> None:
+    """Raise where `name` is a path, and can be no id of the Hub, and no folder is there.
+
+    Raises:
+        ValueError: So it is. (transformers would tell of a network that it cannot reach.)
+    """
+    is_path = name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
+    if is_path and not Path(name).is_dir():
+        raise ValueError(f"A model must be a local folder or an id on the Hub, found no folder {name}. Correct it.")
 
 
 def published_name(name: str) -> str:

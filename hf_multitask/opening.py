@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
+from .backbones import check_folder
 from .modeling.configuration_multitask import MultiTaskConfig
 from .modeling.modeling_multitask import MultiTaskModel
 from .modeling.pipeline_multitask import MultiTaskPipeline
@@ -20,9 +21,10 @@ def read_config(name_or_path: str) -> MultiTaskConfig:
         name_or_path: A local folder or an id on the Hub.
 
     Raises:
-        ValueError: It is no checkpoint of a multi-task model, or holds adapters alone.
+        ValueError: It is no checkpoint of a multi-task model, holds adapters alone, or is a path without a folder.
         OSError: There is none, or it cannot be read.
     """
+    check_folder(name_or_path)
     folder = Path(name_or_path)
     if (folder / "adapter_config.json").is_file():
         raise ValueError(

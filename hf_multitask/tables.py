@@ -21,6 +21,11 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def four_digits(value: float) -> str:
+    """The number with four digits behind the point, and no sign where they are zeros."""
+    return f"{round(value, 4) + 0.0:.4f}"  # -0.0 + 0.0 is 0.0
+
+
 def _cell(value: object) -> str:
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    text = four_digits(value) if isinstance(value, float) else str(value)
     return " ".join(text.replace("|", "\\|").splitlines())

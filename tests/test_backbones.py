@@ -7,6 +7,7 @@ import pytest
 
 from hf_multitask import backbones
 from hf_multitask.backbones import PackagedBackbone, published_name, resolve_backbone, verify_sha256
+from hf_multitask.opening import read_config
 
 WEIGHTS = b"weights"
 
@@ -55,7 +56,7 @@ def test_a_missing_package_is_refused_with_the_command_that_installs_it(monkeypa
         resolve_backbone("packaged:none")
 
 
-@pytest.mark.parametrize("name", ["bert-base-uncased", "someone/model", "./folder"])
+@pytest.mark.parametrize("name", ["bert-base-uncased", "someone/model"])
 def test_any_other_name_is_passed_on(name):
     assert resolve_backbone(name) == published_name(name) == name
 
@@ -78,3 +79,11 @@ def test_a_local_backbone_is_published_without_its_path(tmp_path):
     assert published_name(str(tmp_path / "my-bert")) == "my-bert"
     assert published_name("someone/some-bert") == "someone/some-bert"
     assert published_name("packaged:all-MiniLM-L6-v2") == "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.mark.parametrize("name", ["./none", "/none/at/all", "a/b/c", "~/none", "..\\none"])
+def test_a_path_without_a_folder_is_told_as_such(name):
+    with pytest.raises(ValueError, match="found no folder"):
+        resolve_backbone(name)
+    with pytest.raises(ValueError, match="found no folder"):
+        read_config(name)

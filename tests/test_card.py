@@ -412,3 +412,21 @@ def test_every_markdown_table_stands_apart():
         if line.startswith("|"):
             assert before == "" or before.startswith("|")
             assert after == "" or after.startswith("|")
+
+
+@pytest.mark.parametrize("count", [20, 21])
+def test_with_many_tasks_what_the_card_tells_of_each_is_folded(count):
+    tasks = [Task(name=f"t{index}<i>", labels=("x", "y")) for index in range(count)]
+    of_label = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3.0}
+    scores = {task.name: dict.fromkeys(task.labels, of_label) for task in tasks}
+    figures = [Illustration(f"{task.name}: right", f"{i}.png", task.name, f"{i}.csv") for i, task in enumerate(tasks)]
+    text = render_model_card(record(tasks=tasks, per_class=scores, calibration={}, confusion={}), figures)
+    folded = re.findall(r"<details><summary>(.*?)</summary>\n\n(.*?)\n\n</details>\n", text, re.DOTALL)
+    assert len(folded) == text.count("<details>") == text.count("</details>")
+    bodies = dict(folded)
+    for index, task in enumerate(tasks):
+        heading, name = rf"#### t{index}\<i\>", f"t{index}&lt;i&gt;"
+        assert (heading in text, name in bodies) == ((True, False) if count == 20 else (False, True)), task.name
+        if count > 20:
+            assert f"]({index}.png)" in bodies[name]
+            assert f"[{index}.csv]" in bodies[name]

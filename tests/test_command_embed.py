@@ -73,3 +73,16 @@ def test_what_cannot_be_asked_is_refused(checkpoint, tmp_path, capsys, words, me
     source = write(tmp_path / "rows.jsonl", rows(3))
     assert message in refused(capsys, "embed", checkpoint, source, tmp_path / "out.jsonl", *words)
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_list_of_words_is_embedded_as_the_text_that_they_make(tmp_path):
+    model = tiny_bert(
+        tasks=[*TASKS, {"name": "places", "problem_type": "token_classification", "labels": ["O", "PLACE"]}]
+    )
+    model.tokenizer = make_tokenizer()
+    model.save_pretrained(tmp_path / "model")
+    source = write(tmp_path / "rows.jsonl", [{"text": ["good", "film"]}, {"text": []}, {"text": ["bad"]}])
+    first, none, last = embed(str(tmp_path / "model"), source, tmp_path / "out.jsonl")
+    assert none["embedding"] is None
+    expected = model.encode(["good film", "bad"])
+    np.testing.assert_allclose([first["embedding"], last["embedding"]], expected, atol=1e-5)

@@ -93,6 +93,7 @@ def test_every_row_keeps_its_own_text_and_labels_in_order(rows):
         ([2, None, 1], ("1", "2"), [1, None, 0]),
         (["2", "", "1"], ("1", "2"), [1, None, 0]),
         ([True, None, False], ("False", "True"), [1, None, 0]),
+        ([3.0, None, 1.0], ("1", "3"), [1, None, 0]),  # as pandas writes 3, nothing and 1
         ([" b", "a "], ("a", "b"), [1, 0]),
         (["None", "NA"], ("NA", "None"), [1, 0]),
     ],
@@ -106,7 +107,7 @@ def test_a_class_label_is_found_by_its_name_and_minus_one_is_none():
     assert topics([0, 1, -1, None], Task(name="topic", labels=("a", "b")), features) == [1, 0, None, None]
 
 
-@pytest.mark.parametrize("value", [1.0, ["News"], {"a": 1}])
+@pytest.mark.parametrize("value", [1.5, float("nan"), float("inf"), ["News"], {"a": 1}])
 def test_a_cell_that_is_no_label_is_refused_with_task_row_and_dataset(value):
     with pytest.raises(ValueError) as error:
         topics([None, value], TOPIC)

@@ -1,11 +1,12 @@
 """What a person reads on the terminal is what the run said."""
 
+import pytest
 from records import record
 
 from hf_multitask import Task
 from hf_multitask.publishing.report import describe_data
 from hf_multitask.publishing.samples import describe_samples
-from hf_multitask.tables import format_table
+from hf_multitask.tables import format_table, four_digits
 
 
 def lines_of(task, answer, scores=None):
@@ -91,3 +92,9 @@ def test_epochs_that_draw_alike_are_told_once():
     text = describe_data(record(epoch_rows=[{"news": 5, "films": 6}] * 3))
     assert "| dataset | rows per epoch |" in text
     assert "epoch 1" not in text
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-0.00001, "0.0000"), (-0.00006, "-0.0001"), (float("nan"), "nan")])
+def test_zeros_have_no_sign(value, shown):
+    assert four_digits(value) == shown
+    assert f" {shown} |" in format_table(["task", "score"], [["a", value]])

@@ -95,6 +95,7 @@ def test_a_value_of_the_wrong_type_is_refused_at_its_place(values, start):
         ({"datasets": {}}, "datasets: there must be at least one, found none"),
         ({"datasets": {"news": {"path": "news.csv", "targets": {"topic": "topic"}}}}, "found no ['text']"),
         ({"datasets": news(text=["a", "b", "c"])}, "datasets.news.text must be one column or two"),
+        ({"datasets": news(targets={"topic": "text"})}, "topic must be no column of text, found 'text'. Name the"),
         ({"datasets": news(targets={})}, "datasets.news.targets: there must be at least one task"),
         ({"datasets": news(splits={"train": "a"}, data_files="a.csv")}, "one of splits and data_files must"),
         ({"tasks": {"topic": {}, "mood": {}}}, "Every task must have targets in a dataset, found none for ['mood']"),

@@ -113,7 +113,7 @@ def test_words_without_labels_are_no_target():
     [
         (CHOICE, "Sport", r"the label must be one of \['News', 'Opinion'\], found 'Sport'\. Add it"),
         (CHOICE, "N\u0435ws", r"which is not written as the 'News' that it looks like: 'N\\u0435ws'\. Add it"),
-        (CHOICE, 1.0, r"a label must be a string or a whole number, found 1\.0"),
+        (CHOICE, 1.5, r"a label must be a string or a whole number, found 1\.5"),
         (SEVERAL, "rude", r"the cell must hold a list, found 'rude'"),
         (SEVERAL, '["rude"', "the cell must hold a list, found"),
         (SEVERAL, "[" * 100_000, "the cell must hold a list, found '.{199}\\.\\.\\. "),

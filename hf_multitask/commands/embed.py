@@ -9,13 +9,15 @@ import pyarrow as pa
 
 from ..answer_columns import EMBEDDING, answer_present
 from ..modeling.embedding import prompt_of
+from ..modeling.texts import Words
 from ..opening import fingerprint, open_pipeline, read_config
 from .bulk import Answer, Bulk, answer_file
 from .words import add_file_words, at_least_one
 
 DESCRIPTION = """\
 Writes the rows of a file with the sentence embedding of their text beside them, in the column `embedding`: a list of
-numbers, which is JSON in csv files. A row without a text has none.
+numbers, which is JSON in csv files. A row without a text has none. Where the model labels words, a text may be a list
+of them, as predict reads it.
 
 The same command goes on where it was stopped. `accelerate launch -m hf_multitask embed ...` uses several processes.
 """
@@ -49,8 +51,9 @@ def main(words: Sequence[str]) -> None:
         model: Any = open_pipeline(told.checkpoint, device).model
 
         def embed(texts: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
-            def encode(present: Sequence[tuple[str]]) -> Any:
-                return model.encode([text for (text,) in present], batch_size=told.batch_size, **options)
+            def encode(present: Sequence[tuple[str | list[str]]]) -> Any:
+                found = [Words(text) if isinstance(text, list) else text for (text,) in present]
+                return model.encode(found, batch_size=told.batch_size, **options)
 
             return {EMBEDDING: answer_present(texts, encode)}
 
@@ -59,4 +62,5 @@ def main(words: Sequence[str]) -> None:
     identity = {"command": "embed", "model": fingerprint(told.checkpoint, config), **options}
     types = {EMBEDDING: pa.list_(pa.float32())}
     files = (Path(told.input), Path(told.output))
-    answer_file(Bulk(*files, [told.text], told.batch_size, types, identity, open_))
+    with_words = any(task.reads_tokens for task in config.tasks)
+    answer_file(Bulk(*files, [told.text], told.batch_size, types, identity, open_, with_words))

@@ -31,7 +31,10 @@ from .earlier_scores import score_earlier_tasks
 from .run import EVALUATED, Run, set_up
 
 SAMPLES = 4
-"""Of so many texts the answers are shown, where the configuration names none."""
+"""Of so many texts the answers are shown, where the configuration names none, ..."""
+
+MOST_ANSWERS = 80
+"""... and of fewer where these are more answers than so many."""
 
 
 def train(words: Sequence[str], default: Path | None = None) -> None:
@@ -164,7 +167,8 @@ def _push(run: Run) -> str:
 def _answer_samples(run: Run) -> list[Sample]:
     """Texts, the configuration's or the first of the last split, with the answers of every task."""
     split = next(name for name in ("test", "validation", "train") if name in run.data.splits)
-    texts = [(text,) for text in run.settings.sample_texts or ()] or run.data.first_texts(split, SAMPLES)
+    count = min(SAMPLES, max(1, MOST_ANSWERS // len(run.data.tasks)))
+    texts = [(text,) for text in run.settings.sample_texts or ()] or run.data.first_texts(split, count)
     model = run.trainer.model
     pipe = MultiTaskPipeline(model, run.tokenizer, device=model.device)  # by itself it would take a free accelerator
     return list(zip(texts, pipe(texts), pipe(texts, top_k=None), strict=True))

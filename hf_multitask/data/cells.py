@@ -31,7 +31,7 @@ def label_of(value: Any, class_names: Sequence[str] | None, place: str) -> str |
         place: Task and row, for messages.
 
     Raises:
-        ValueError: The cell is no label: a float, a list, a mapping ...
+        ValueError: The cell is no label: a fraction, a list, a mapping ...
     """
     if is_empty(value):
         return None
@@ -40,6 +40,8 @@ def label_of(value: Any, class_names: Sequence[str] | None, place: str) -> str |
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, int):  # bool too
+        return str(value)
+    if isinstance(value, float) and value.is_integer():  # pandas makes floats of whole numbers beside missing ones
         return str(value)
     raise ValueError(
         f"{place}: a label must be a string or a whole number, found {shown(value)} ({type(value).__name__}). "

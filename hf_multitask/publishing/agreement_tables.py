@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..tables import format_table
+from ..tables import format_table, four_digits
 from .advice import advise
 from .agreement import Agreement, agreements
 from .run_record import RunRecord
@@ -27,7 +27,7 @@ def agreement_table(record: RunRecord) -> str:
     rows: list[list[object]] = [
         [
             ", ".join(pair.tasks),
-            f"{pair.mean:.4f}{_interval(pair)}",
+            four_digits(pair.mean) + _interval(pair),
             f"{pair.share_below:.0%}",
             pair.last_quarter,
             len(pair.steps),
@@ -65,4 +65,4 @@ def cosine_rows(pairs: Sequence[Agreement]) -> list[list[Any]]:
 
 
 def _interval(pair: Agreement) -> str:
-    return "" if pair.interval is None else f" [{pair.interval[0]:.4f}, {pair.interval[1]:.4f}]"
+    return "" if pair.interval is None else f" [{', '.join(map(four_digits, pair.interval))}]"

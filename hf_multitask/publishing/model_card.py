@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name("template.md")
 """Of Jinja; `render_model_card` says with what."""
 
+MOST_TASKS = 20
+"""With more, what the card tells of each task by itself is folded."""
+
 
 def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ()) -> str:
     """The Markdown text of the card, with the scores as a `model-index` in its YAML header.
@@ -62,6 +65,7 @@ def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ())
         is_scored=record.last_split in record.results,
         last_split=SPLITS[record.last_split],
         classes=_classes(record, figures),
+        has_many=len(record.tasks) > MOST_TASKS,
         limits=_escaped_lines(describe_limits(record)),
         agreement_figures=[figure for figure in figures if figure.tells_agreement],
         agreement_caveat=CAVEAT,
@@ -130,5 +134,6 @@ def _classes(record: RunRecord, figures: "Sequence[Illustration]") -> list[dict[
         shown = [figure for figure in own if not (table and figure.tells_classes)]
         if table or own:
             files = [figure.table for figure in own]
-            found.append({"task": _as_text(task.name), "table": table, "figures": shown, "files": files})
+            name = html.escape(task.name, quote=False)
+            found.append({"task": _as_text(task.name), "name": name, "table": table, "figures": shown, "files": files})
     return found

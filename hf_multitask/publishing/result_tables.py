@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..modeling.task import Task
-from ..tables import format_table
+from ..tables import format_table, four_digits
 from .run_record import LOSS, ReportedMetric, RunRecord
 
 SPLITS = {"train": "train", "eval": "validation", "test": "test"}
@@ -34,7 +34,8 @@ def describe_scores(record: RunRecord, split: str) -> str:
         average, worst = results[f"{split}_average"], results[f"{split}_worst"]
         whose = "all tasks" if count == len(record.tasks) else f"the {count} tasks with rows there"
         tables.append(
-            f"Primary metrics of {whose}: {average:.4f} on average, by loss weight; the worst is {worst:.4f}."
+            f"Primary metrics of {whose}: {four_digits(average)} on average, by loss weight; the worst is "
+            f"{four_digits(worst)}."
         )
     return "\n\n".join(tables)
 
@@ -42,7 +43,7 @@ def describe_scores(record: RunRecord, split: str) -> str:
 def score_cell(record: RunRecord, split: str, task: Task, metric: ReportedMetric, score: float) -> str:
     """A score, with its interval behind it where the record has one of this split."""
     interval = record.intervals.get(f"{task.name}_{metric.name}") if split == record.last_split else None
-    return f"{score:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{score:.4f}"
+    return four_digits(score) + (f" [{', '.join(map(four_digits, interval))}]" if interval else "")
 
 
 def earlier_table(record: RunRecord) -> str:

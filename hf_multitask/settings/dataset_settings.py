@@ -119,6 +119,9 @@ class DatasetSettings:
             raise ValueError(
                 f"{where} must be a column, or a list of different ones, found {self.targets[task]!r}. Correct it."
             )
+        texts = [column for column in columns if column in self.text_columns]
+        if texts:
+            raise ValueError(f"{where} must be no column of text, found {texts[0]!r}. Name the column of the targets.")
         if kind is not None:
             self.check_kind(where, task, kind)
 
