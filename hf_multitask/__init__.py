@@ -10,14 +10,19 @@ from .modeling.outputs import MultiTaskOutput
 from .modeling.task import Head, Task
 
 if TYPE_CHECKING:
+    from .backbones import resolve_backbone
     from .data.collation import MultiTaskCollator
+    from .data.tokenization import tokenize
     from .evaluation.metrics import MultiTaskMetrics
     from .modeling.onnx_multitask import OnnxMultiTask
+    from .modeling.pipeline_multitask import MultiTaskPipeline
     from .scoring import MultiTaskScorer
     from .training.arguments import MultiTaskTrainingArguments
     from .training.freezing import GradualUnfreezing, freeze
     from .training.layerwise import layerwise_parameter_groups
     from .training.trainer import MultiTaskTrainer
+    from .transfer.groups import group_tasks
+    from .transfer.report import compare_single_task
 
 __all__ = [
     "GradualUnfreezing",
@@ -27,13 +32,18 @@ __all__ = [
     "MultiTaskMetrics",
     "MultiTaskModel",
     "MultiTaskOutput",
+    "MultiTaskPipeline",
     "MultiTaskScorer",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
     "OnnxMultiTask",
     "Task",
+    "compare_single_task",
     "freeze",
+    "group_tasks",
     "layerwise_parameter_groups",
+    "resolve_backbone",
+    "tokenize",
 ]
 
 # Loaded when first asked for: who only opens a checkpoint does not wait for datasets, evaluate and scikit-learn, and
@@ -42,12 +52,17 @@ _LAZY = {
     "GradualUnfreezing": "training.freezing",
     "MultiTaskCollator": "data.collation",
     "MultiTaskMetrics": "evaluation.metrics",
+    "MultiTaskPipeline": "modeling.pipeline_multitask",
     "MultiTaskScorer": "scoring",
     "MultiTaskTrainer": "training.trainer",
     "MultiTaskTrainingArguments": "training.arguments",
     "OnnxMultiTask": "modeling.onnx_multitask",
+    "compare_single_task": "transfer.report",
     "freeze": "training.freezing",
+    "group_tasks": "transfer.groups",
     "layerwise_parameter_groups": "training.layerwise",
+    "resolve_backbone": "backbones",
+    "tokenize": "data.tokenization",
 }
 
 AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig)

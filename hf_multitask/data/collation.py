@@ -144,7 +144,7 @@ def _token_labels(task: Task, target: Any, num_tokens: int, length: int) -> list
     if isinstance(target, str) or not isinstance(target, Sequence | np.ndarray) or len(target) != num_tokens:
         raise ValueError(
             f"Task {task.name!r}: a target must be a list with a label index for each of the {num_tokens} tokens, -100 "
-            f"where there is none, found {target!r}. Let data.tokenization.tokenize align the labels of words."
+            f"where there is none, found {target!r}. Let hf_multitask.tokenize align the labels of words."
         )
     return [_index(task, label) for label in target] + [IGNORE_INDEX] * (length - num_tokens)
 
