@@ -56,20 +56,23 @@ class Commit:
 
 @dataclass
 class Repo:
-    """The commits of a repository, the last of which is `main`."""
+    """The commits of a repository, the last of which is `main`, and those of other branches."""
 
     commits: list[Commit] = field(default_factory=list)
+    branches: dict[str, list[Commit]] = field(default_factory=dict)
 
-    def add(self, title: str, files: dict[str, File]) -> Commit:
+    def add(self, title: str, files: dict[str, File], branch: str = "main") -> Commit:
+        commits = self.branches.get(branch, self.commits)
         names = "".join(f"{name}{file.oid}" for name, file in sorted(files.items()))
-        oid = hashlib.sha1(f"{len(self.commits)}{title}{names}".encode()).hexdigest()
-        self.commits.append(Commit(oid, title, files))
-        return self.commits[-1]
+        oid = hashlib.sha1(f"{branch}{len(commits)}{title}{names}".encode()).hexdigest()
+        commits.append(Commit(oid, title, files))
+        return commits[-1]
 
     def at(self, revision: str) -> Commit | None:
-        if revision == "main":
-            return self.commits[-1]
-        return next((commit for commit in self.commits if commit.oid == revision), None)
+        if revision == "main" or revision in self.branches:
+            return self.branches.get(revision, self.commits)[-1]
+        every = [*self.commits, *(commit for commits in self.branches.values() for commit in commits)]
+        return next((commit for commit in every if commit.oid == revision), None)
 
 
 @dataclass(frozen=True)
@@ -305,9 +308,15 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = File(self.hub.blobs[value["oid"]], large=True)
             elif kind == "deletedFile":
                 del files[value["path"]]
-        made = self.hub.repos[name].add(title, files)
+        made = self.hub.repos[name].add(title, files, revision)
         url = f"{self.hub.url}/{name}/commit/{made.oid}"
         return self._json({"success": True, "commitOid": made.oid, "commitUrl": url})
+
+    def _branch(self, name: str, branch: str, body: bytes) -> None:
+        if commit := self._find(name, "main"):
+            exists = branch in self.hub.repos[name].branches
+            self.hub.repos[name].branches.setdefault(branch, [commit])
+            self._json({}, 409 if exists else 200)
 
     def _resolve(self, name: str, revision: str, path: str, body: bytes) -> None:
         commit = self._find(name, revision)
@@ -348,6 +357,7 @@ ROUTES = [
     ("PUT", "/lfs/([0-9a-f]{64})", "upload"),
     ("POST", "/lfs-verify", "verify"),
     ("POST", rf"/api/models{NAME}/commit/([^/]+)", "commit"),
+    ("POST", rf"/api/models{NAME}/branch/(.+)", "branch"),
     ("GET", rf"{NAME}/resolve/([^/]+)/(.+)", "resolve"),
     ("HEAD", rf"{NAME}/resolve/([^/]+)/(.+)", "resolve"),
     ("GET", rf"/api/models{NAME}(?:/revision/([^/]+))?", "info"),

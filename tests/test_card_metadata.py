@@ -65,7 +65,10 @@ def test_the_header_has_what_the_user_gave_and_nothing_that_nobody_gave():
 def test_the_header_says_how_the_folder_opens():
     data = card_of().data
     assert (data.library_name, data.pipeline_tag) == ("transformers", "text-classification")
-    assert {"sentence-transformers", "sentence-similarity", "feature-extraction", "hf_multitask"} <= set(data.tags)
+    assert {"sentence-transformers", "sentence-similarity", "hf_multitask"} <= set(data.tags)
+    assert "feature-extraction" not in data.tags, (
+        "that pipeline reads the first output, which is the logits of all tasks"
+    )
     data = card_of(adapters=True).data
     assert data.library_name == "peft"
     assert "lora" in data.tags

@@ -251,7 +251,7 @@ def test_a_tokenizer_of_another_model_in_the_folder_is_warned_of(backbone_folder
     Tokenizer(models.WordPiece(places, unk_token="[UNK]")).save(str(tmp_path / "other.json"))
     PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "other.json")).save_pretrained(tmp_path)
     MultiTaskModel.from_backbone(backbone_folder, tasks=TASKS).save_pretrained(tmp_path)
-    assert "found others, as of another model" in caplog.text
+    assert "found another vocabulary" in caplog.text
 
 
 def test_a_model_whose_tokenizer_is_gone_is_saved_and_that_is_said(backbone_folder, tmp_path, caplog):

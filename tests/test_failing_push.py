@@ -35,7 +35,8 @@ def test_a_hub_that_fails_once_on_every_way_gets_everything_all_the_same(hub, tm
     assert done.returncode == 0, done.stderr[-3000:]
     assert commits(hub) == ALL
     assert hub.wrong_uploads == []
-    failed = [(request.method, request.path.split("/")[-2:]) for request in hub.requests if request.status != 200]
+    answers = (200, 404)  # there is no card yet
+    failed = [(r.method, r.path.split("/")[-2:]) for r in hub.requests if r.status not in answers]
     assert len(failed) == 8
     files = hub.repos["tester/first"].commits[-1].files
     assert files.keys() >= EXPECTED

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "publishing": {"modeling", "tables"},
     "transfer": {"modeling", "settings", "data", "evaluation", "training", "publishing"},
     "exporting": {"modeling", "evaluation", "tables"},
-    "opening": {"modeling"},
+    "opening": {"modeling", "backbones"},
     "answer_columns": {"modeling"},
     "scoring": {"modeling", "opening", "answer_columns"},
     "files": {"answer_columns"},

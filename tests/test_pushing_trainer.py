@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import tiny_bert
+from architectures import tiny_model
+from conftest import make_tokenizer, tiny_bert
 from huggingface_hub import ModelCard
 from test_trainer import rows, trainer
 from transformers import Trainer, TrainerCallback
 
-from hf_multitask import MultiTaskModel
+from hf_multitask import MultiTaskConfig, MultiTaskModel
 from hf_multitask.modeling import hub
 from hf_multitask.modeling.hub import MARK
 from hf_multitask.settings.lora_settings import LoraSettings
@@ -46,6 +47,7 @@ class Hub:
 def uploads(monkeypatch):
     found = Hub()
     monkeypatch.setattr(pushing_trainer, "upload_folder", found)
+    monkeypatch.setattr(pushing_trainer, "_has_own_card", lambda **_: False)
     monkeypatch.setattr(hub, "WAITS", (0.0,))
 
     def init_hf_repo(job, token=None, private=None):
@@ -371,3 +373,60 @@ def test_pushed_arguments_hold_no_token(tmp_path, tokenizer, uploads):
     for _, _, files, *_ in uploads.uploads:
         assert not [name for name, content in files.items() if b"hf_secret" in content]
     assert json.loads(job.args.to_json_string())["hub_token"] != "hf_secret"
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 asks
+def test_the_card_of_adapters_on_a_model_with_tasks_puts_them_on_that_model(tmp_path, tokenizer, uploads):
+    from peft import PeftModel
+
+    start = tiny_bert(initializer_range=0.5)
+    start.save_pretrained(tmp_path / "start")
+    adapted = add_lora(MultiTaskModel.from_pretrained(tmp_path / "start"), LoraSettings())
+    job = pushing(tmp_path / "run", tokenizer, adapted)
+    job.train()
+    job.push_to_hub()
+    card = uploads.uploads[-1][2]["README.md"].decode()
+    assert 'MultiTaskModel.from_pretrained("start", config=config)' in card
+    assert "from_backbone" not in card
+    config = MultiTaskConfig.from_pretrained(tmp_path / "run")
+    base = MultiTaskModel.from_pretrained(tmp_path / "start", config=config)
+    inputs = tokenizer(["good film"], return_tensors="pt")
+    expected = job.model.eval()(**inputs).logits
+    for task, found in PeftModel.from_pretrained(base, tmp_path / "run").eval()(**inputs).logits.items():
+        assert found.equal(expected[task])
+
+
+def test_a_card_tells_no_length_that_nobody_reads_to(tmp_path, tokenizer, uploads):
+    unlimited = make_tokenizer()
+    unlimited.model_max_length = 10**30
+    job = pushing(tmp_path, unlimited, tiny_model("modernbert"))
+    job.create_model_card()
+    assert "Reads at most" not in (tmp_path / "README.md").read_text()
+
+
+def test_the_card_of_a_private_origin_is_read_with_the_token_that_opened_it(tmp_path, tokenizer, uploads, monkeypatch):
+    pushing(tmp_path, tokenizer).save_model()
+    model = MultiTaskModel.from_pretrained(tmp_path, token="hf_secret", local_files_only=True)
+    asked = {}
+
+    def cached_file(name, file, **where):
+        asked.update(where)
+        raise OSError
+
+    monkeypatch.setattr(hub, "cached_file", cached_file)
+    assert model.card == ""
+    assert asked == {"token": "hf_secret", "local_files_only": True}
+
+
+def test_an_encoder_of_a_local_folder_is_told_as_one_from_another_folder_too(tmp_path, tokenizer, uploads, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    backbone = tiny_bert().backbone
+    backbone.save_pretrained(tmp_path / "mine" / "encoder")
+    monkeypatch.chdir(tmp_path)
+    model = MultiTaskModel.from_backbone("mine/encoder", tasks=tiny_bert().config.tasks)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    job = pushing(tmp_path / "run", tokenizer, model)
+    job.create_model_card()
+    assert ModelCard.load(tmp_path / "run" / "README.md").data.base_model is None
+    job.save_model()
+    assert "mine" not in (tmp_path / "run" / "config.json").read_text()

@@ -11,6 +11,7 @@ from typing import Any
 from ..data.skipped_rows import write_skipped_rows
 from ..evaluation.calibration import Calibration
 from ..evaluation.findings import find
+from ..modeling.hub import is_own_text
 from ..modeling.pipeline_multitask import MultiTaskPipeline
 from ..publishing.agreement_tables import describe_agreement
 from ..publishing.figures import Illustration, write_figures, write_transfer_figures
@@ -24,11 +25,14 @@ from ..publishing.transfer_tables import describe_transfer
 from ..training.adapters import merge
 from ..training.description import chosen_by
 from ..training.interruption import StopOnSignal
+from ..training.output_folder import write_errors_explained
 from ..transfer.clock import TrainingClock
 from .comparison import compare
 from .description import describe_run
 from .earlier_scores import score_earlier_tasks
 from .run import EVALUATED, Run, set_up
+
+logger = logging.getLogger(__name__)
 
 SAMPLES = 4
 """Of so many texts the answers are shown, where the configuration names none, ..."""
@@ -77,6 +81,7 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
         record = dataclasses.replace(
             record,
             tasks=tasks,
+            parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),  # adapters are merged
             results=results,
             before=before,
             samples=samples,
@@ -85,7 +90,7 @@ def train(words: Sequence[str], default: Path | None = None) -> None:
             calibration={task: dataclasses.asdict(found) for task, found in calibration.items()},
         )
     failures = []
-    figures = write_figures(record, run.folder) if speaks else []
+    figures = _draw(record, run.folder) if speaks else []
     if run.settings.compare_single_task:  # by one process, which speaks
         _write_card(record, figures, run.folder)  # before what takes long
         transfer, failure = _compare(run)
@@ -139,12 +144,22 @@ def _save(run: Run, results: Mapping[str, Any], before: Mapping[str, Any]) -> No
     trainer, lora = run.trainer, run.settings.lora
     if lora is not None and lora.merge:
         trainer.model = trainer.model_wrapped = merge(trainer.model)
-    trainer.save_model(str(run.folder), _internal_call=True)  # pushed later, with its card
-    trainer.save_state()
-    for prefix, metrics in results.items():
-        trainer.save_metrics(prefix, metrics)
-    for prefix, metrics in before.items():
-        trainer.save_metrics(f"{prefix}_before", metrics, combined=False)
+    with write_errors_explained(run.folder / "model.safetensors"):
+        trainer.save_model(str(run.folder), _internal_call=True)  # pushed later, with its card
+        trainer.save_state()
+        for prefix, metrics in results.items():
+            trainer.save_metrics(prefix, metrics)
+        for prefix, metrics in before.items():
+            trainer.save_metrics(f"{prefix}_before", metrics, combined=False)
+
+
+def _draw(record: RunRecord, folder: Path) -> list[Illustration]:
+    """The figures; without room for them, none."""
+    try:
+        return write_figures(record, folder)
+    except OSError as error:
+        logger.warning("Figures in %s are left out, found: %s. The model is saved; make room", folder, error)
+        return []
 
 
 def _compare(run: Run) -> tuple[TransferRecord | None, str]:
@@ -175,7 +190,11 @@ def _answer_samples(run: Run) -> list[Sample]:
 
 
 def _write_card(record: RunRecord, figures: Sequence[Illustration], folder: Path) -> None:
-    (folder / "README.md").write_text(render_model_card(record, figures), encoding="utf-8")
+    path = folder / "README.md"
+    if path.is_file() and is_own_text(path.read_text(encoding="utf-8")):  # of a run that went on
+        logger.warning("%s is a text of your own and stays as it is. Remove it to have the card of the run", path)
+        return
+    path.write_text(render_model_card(record, figures), encoding="utf-8")
 
 
 def _publish(record: RunRecord, figures: Sequence[Illustration], folder: Path) -> None:

@@ -3,11 +3,13 @@
 import copy
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
 from .pooling import POOLINGS
+from .saved_folder import check_no_other_code
 from .task import Task, parse_tasks
 
 CUSTOM_PIPELINES = {"multi-task": {"impl": "pipeline_multitask.MultiTaskPipeline", "pt": ["AutoModel"], "type": "text"}}
@@ -97,10 +99,20 @@ class MultiTaskConfig(PretrainedConfig):
             f"The task must be one of {[task.name for task in self.tasks]}, found {name!r}. Check its name."
         )
 
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """As [`PretrainedConfig.save_pretrained`].
+
+        Raises:
+            ValueError: Code of somebody else would be replaced; see [`check_no_other_code`].
+        """
+        check_no_other_code(Path(save_directory), self.model_type)
+        super().save_pretrained(save_directory, push_to_hub, **kwargs)
+
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON-serialisable values, tasks as plain dicts, without paths of this machine."""
         output: dict[str, Any] = super().to_dict()
-        if os.path.isdir(output["text_config"].get("_name_or_path") or ""):
+        source = output["text_config"].get("_name_or_path") or ""
+        if os.path.isabs(source) or os.path.isdir(source):
             del output["text_config"]["_name_or_path"]
         output["custom_pipelines"] = copy.deepcopy(CUSTOM_PIPELINES)
         output["tasks"] = [task.describe() for task in self.tasks]

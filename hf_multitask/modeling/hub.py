@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from huggingface_hub import create_branch, upload_folder
+from huggingface_hub.errors import HfHubHTTPError
 from transformers import PreTrainedModel
 from transformers.utils.hub import ModelCard, cached_file  # type: ignore[attr-defined]
 
 from .task import Task
+from .tokenizer_source import TokenizerSource
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +28,17 @@ a repository nor the commit."""
 PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses of answers after which the same request may succeed."""
 
-MARK = "<!-- This card is written anew at every push. Remove this line to keep a text of your own. -->"
+MARK = "<!-- This card is written anew by every run and push. Remove this line to keep a text of your own. -->"
 """Stands in cards that may be replaced."""
+
+WEIGHTS = (
+    "model.safetensors",
+    "model-*-of-*.safetensors",
+    "model.safetensors.index.json",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+)
+"""Patterns of what must not stay on the Hub from an earlier push: adapters would be put on later weights."""
 
 AUTOMATIC = "This model card has been automatically generated"
 """Stands in the card that transformers writes where there is none."""
@@ -83,6 +95,11 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+def is_own_text(card: str) -> bool:
+    """Whether somebody has written a card, or made it his own; facts for the Hub alone, without a text, are none."""
+    return MARK not in card and AUTOMATIC not in card and bool(ModelCard(card).text.strip())
+
+
 class HubModel(PreTrainedModel):
     """A model that is pushed with its card."""
 
@@ -90,15 +107,21 @@ class HubModel(PreTrainedModel):
     has_own_card = False
     """Whether a user has set a card, which training does not replace: one without our mark."""
 
+    tokenizer_source: TokenizerSource | None = None
+    """Where the model came from, with what a private repository asks for."""
+
     @property
     def card(self) -> str:
         """The README that is pushed with the model: that of where it came from, unless another is set; may be empty."""
         if self._card is None:
             self._card = ""
             if origin := self.config.name_or_path:
-                revision = getattr(self.config, "_commit_hash", None)  # of a folder there is none
+                where = {} if self.tokenizer_source is None else dict(self.tokenizer_source.hub_kwargs)
+                where.pop("subfolder", None)
+                if commit := getattr(self.config, "_commit_hash", None):  # of a folder there is none
+                    where["revision"] = commit
                 with contextlib.suppress(OSError):  # it has none, or is gone
-                    path: Any = cached_file(origin, "README.md", revision=revision)
+                    path: Any = cached_file(origin, "README.md", **where)
                     self._card = Path(path).read_text(encoding="utf-8")
         return self._card
 
@@ -116,16 +139,44 @@ class HubModel(PreTrainedModel):
         advice = "Check its id, and that the token may write there (`hf auth login`); save_pretrained(folder) keeps it."
         return patiently(lambda: super(HubModel, self).push_to_hub(*args, **kwargs), advice)
 
-    def _upload_modified_files(self, working_dir: Any, *args: Any, **kwargs: Any) -> Any:
-        """As [`PreTrainedModel._upload_modified_files`], with our card in place of an automatic one."""
+    def _upload_modified_files(
+        self,
+        working_dir: Any,
+        repo_id: str,
+        files_timestamps: Any,
+        commit_message: str | None = None,
+        token: Any = None,
+        create_pr: bool = False,
+        revision: str | None = None,
+        commit_description: str | None = None,
+    ) -> Any:
+        """As [`PreTrainedModel._upload_modified_files`], in place of earlier weights, and of a card that nobody wrote.
+
+        All files are new: they were saved to be pushed.
+        """
         readme = Path(working_dir) / "README.md"
         text = readme.read_text(encoding="utf-8")
-        if AUTOMATIC in text or MARK in text:
+        if not is_own_text(text):
             card: Any = ModelCard(self.card or _plain_card(self.config.tasks))
             wanted: Any = ModelCard(text).data
             card.data.tags = list(dict.fromkeys([*(card.data.tags or []), *(wanted.tags or [])]))
             readme.write_text(str(card), encoding="utf-8")
-        return super()._upload_modified_files(working_dir, *args, **kwargs)
+        if revision is not None and not revision.startswith("refs/pr"):
+            try:
+                create_branch(repo_id, branch=revision, token=token, exist_ok=True)
+            except HfHubHTTPError as error:
+                if not (create_pr and error.response.status_code == 403):  # it may be there, in another's repository
+                    raise
+        return upload_folder(
+            repo_id=repo_id,
+            folder_path=working_dir,
+            commit_message=commit_message or "Upload model",
+            commit_description=commit_description,
+            token=token,
+            create_pr=create_pr,
+            revision=revision,
+            delete_patterns=list(WEIGHTS),
+        )
 
 
 def _plain_card(tasks: Sequence[Task]) -> str:

@@ -3,6 +3,7 @@
 Letters of the shapes: B texts, L tokens (padding included), D hidden size, C outputs of a task, S second texts.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -100,6 +101,8 @@ class MultiTaskModel(TextModel):
         if "torch_dtype" not in kwargs:  # the older name of the same argument
             kwargs.setdefault("dtype", torch.float32)
         backbone = auto_class(probe.text_config).from_pretrained(name_or_path, **kwargs)
+        if os.path.isdir(name_or_path):  # known as local also from another working directory
+            backbone.config._name_or_path = os.path.abspath(name_or_path)
         config = MultiTaskConfig(text_config=backbone.config, dtype=backbone.dtype, **ours | {"tasks": probe.tasks})
         model = cls(config, backbone=backbone)
         model.heads.to(device=backbone.device, dtype=backbone.dtype)

@@ -15,6 +15,7 @@ from .embedding import encode, prompt_of
 from .hub import HubModel
 from .inference import compute_device, serving
 from .known_parts import KnownParts
+from .saved_folder import check_no_other_code, put_adapters_aside, warn_of_exports
 from .tokenizer_source import HUB_KEYS, TokenizerSource
 
 logger = logging.getLogger(__name__)
@@ -117,14 +118,15 @@ class TextModel(KnownParts, HubModel):
     def save_tokenizer(self, folder: Path) -> None:
         """Save the tokenizer, if it can be had; one that nobody asked for leaves another that is there alone.
 
-        A warning tells where that has other ids for this one's tokens, as an older model's in the same folder.
+        A warning tells where that reads texts otherwise than this one, as an older model's in the same folder.
         """
         if self._tokenizer is None and (folder / "tokenizer_config.json").exists():
-            if self.tokenizer_source is not None and not self.tokenizer_source.is_part_of(folder):
+            if self.tokenizer_source is not None and (other := self.tokenizer_source.differences(folder)):
                 logger.warning(
-                    "The tokenizer in %s must give this model's tokens the ids that the model knows, found others, as "
-                    "of another model. It was left as it is. If it is not this model's, remove it and save again",
+                    "The tokenizer in %s must read texts as this model's does, found another %s, as of another model. "
+                    "It was left as it is. If it is not this model's, remove it and save again",
                     folder,
+                    ", ".join(other),
                 )
             return
         try:
@@ -141,8 +143,10 @@ class TextModel(KnownParts, HubModel):
         The weights keep this model's own names: the default renames those of some backbones (nomic_bert, gte,
         jina_embeddings_v3) to the names of their first release, which the Trainer then cannot resume from.
 
+        Adapters that lie there are moved aside, and a graph that was exported to there is warned about.
+
         Raises:
-            ValueError: Other weights than the model's own are to be pushed.
+            ValueError: Other weights than the model's own are to be pushed, or code of somebody else would be replaced.
         """
         kwargs.setdefault("save_original_format", False)
         push = kwargs.pop("push_to_hub", False)
@@ -152,6 +156,10 @@ class TextModel(KnownParts, HubModel):
                 f"push_to_hub=True must stand without {' and '.join(alone)}: the model's own weights are pushed. Save "
                 "them, and upload the folder: hf upload REPO FOLDER."
             )
+        if is_main_process:
+            check_no_other_code(Path(save_directory), self.config.model_type)
+            warn_of_exports(Path(save_directory))
+            put_adapters_aside(Path(save_directory))
         super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
         if not is_main_process:
             return

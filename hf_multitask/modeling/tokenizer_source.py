@@ -1,5 +1,6 @@
 """Where a model's tokenizer comes from."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,13 +57,26 @@ class TokenizerSource:
             tokenizer.model_max_length = min(self.max_length, tokenizer.model_max_length)
         return tokenizer
 
-    def is_part_of(self, folder: Path) -> bool:
-        """Whether the tokenizer in `folder` has all tokens of this one, by the same ids; or one cannot be read."""
+    def differences(self, folder: Path) -> list[str]:
+        """In what the tokenizer in `folder` differs, but for tokens more; nothing where it cannot be read."""
         if Path(self.name_or_path) == folder:
-            return True
+            return []
         try:
-            known = self.load().get_vocab()
-            found = load_tokenizer(str(folder), trust_remote_code=False).get_vocab()
+            known, found = self.load(), load_tokenizer(str(folder), trust_remote_code=False)
+            vocabularies = known.get_vocab().items(), found.get_vocab().items()
+            ways = _ways(known), _ways(found)
         except Exception:  # whatever files of others, or of another time, hold: this is but a hint
-            return True
-        return bool(known.items() <= found.items())
+            return []
+        return [
+            *(["vocabulary"] if not vocabularies[0] <= vocabularies[1] else []),
+            *(["length"] if known.model_max_length != found.model_max_length else []),
+            *(f"{part.replace('_', ' ')}" for part, way in ways[0].items() if way != ways[1].get(part, way)),
+        ]
+
+
+def _ways(tokenizer: Any) -> dict[str, Any]:
+    """How a fast tokenizer makes tokens of a text, beside its vocabulary."""
+    if not tokenizer.is_fast:
+        return {}
+    parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {part: parts[part] for part in ("normalizer", "pre_tokenizer")}

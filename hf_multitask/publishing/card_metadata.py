@@ -12,7 +12,7 @@ from .run_record import LOSS, RunRecord
 TASK_TYPES = {"token_classification": "token-classification", "similarity": "sentence-similarity"}
 """Kind of task -> the Hub's word for it; that of all others is text-classification, of regressions too."""
 
-EMBEDS = ("sentence-transformers", "sentence-similarity", "feature-extraction")
+EMBEDS = ("sentence-transformers", "sentence-similarity")
 """Tags by which the Hub's users find what gives sentence embeddings, and by which it shows how to load it."""
 
 

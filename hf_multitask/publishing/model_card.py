@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelCard
 
+from ..modeling.hub import MARK
 from . import data_tables
 from .advice import advise
 from .agreement_tables import CAVEAT, agreement_table
@@ -76,7 +77,7 @@ def render_model_card(record: RunRecord, figures: "Sequence[Illustration]" = ())
         curves=[f for f in figures if not (f.task or f.tells_agreement or f.tells_transfer)],
         setup=describe_setup(record),
     )
-    return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + f"\n\n{MARK}\n"
 
 
 def _link(name: str, hub_folder: str | None) -> str:

@@ -56,6 +56,7 @@ class RunRecord:
         name: The model's name.
         base_model: The backbone's Hub id, or the name of its folder.
         base_model_on_hub: Whether it is a Hub id; where that is not told, it is one if it has a slash.
+        base_has_tasks: Whether it is a model of tasks itself, and not an encoder alone.
         pooling: How token embeddings became the sentence embedding.
         max_length: Tokens per text, at most.
         tasks: The tasks.
@@ -112,6 +113,7 @@ class RunRecord:
     arguments: Mapping[str, Any]
     target_summaries: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]] = field(default_factory=dict)
     base_model_on_hub: bool | None = None
+    base_has_tasks: bool = False
     hub_datasets: Sequence[str] = ()
     streamed: Sequence[str] = ()
     task_datasets: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -11,8 +11,11 @@ from ..backbones import published_name
 from ..data.mixing import Mixture
 from ..evaluation.metric import Metric
 from ..evaluation.registry import metrics_of
+from ..modeling.backbone import num_positions
+from ..modeling.reading import UNLIMITED
 from ..modeling.task import Task
 from ..publishing.run_record import UNKNOWN, ReportedMetric, RunRecord
+from .layerwise import find_backbone
 
 BATCH_SIZE, MAX_TOKENS = "per_device_train_batch_size", "max_tokens_per_batch"
 
@@ -41,11 +44,9 @@ def describe_trainer(trainer: Any) -> RunRecord:
     """The record of a run of which no more is known than its Trainer does: no counts of labels, no names of files."""
     config = trainer.model.config
     text_config = config.text_config
-    backbone = text_config._name_or_path  # empty where it was built in code
-    limits = (
-        getattr(trainer.processing_class, "model_max_length", None),
-        getattr(text_config, "max_position_embeddings", None),
-    )
+    start = config.name_or_path or text_config._name_or_path  # an earlier model, or an encoder; empty if built in code
+    length = getattr(trainer.processing_class, "model_max_length", UNLIMITED)
+    limits = length if length < UNLIMITED else None, num_positions(find_backbone(trainer.model))
     train = trainer.train_dataset
     rows = {name: len(rows) for name, rows in train.datasets.items()} if isinstance(train, Mixture) else {}
     if list(rows) == ["train"]:  # what the Trainer itself calls the only one
@@ -53,8 +54,9 @@ def describe_trainer(trainer: Any) -> RunRecord:
     groups = trainer.optimizer.param_groups if trainer.optimizer is not None else []
     return RunRecord(
         name=(trainer.hub_model_id or Path(trainer.args.output_dir).resolve().name).rpartition("/")[2],
-        base_model=published_name(backbone) if backbone else text_config.model_type,
-        base_model_on_hub=bool(backbone) and not Path(backbone).exists(),
+        base_model=published_name(start) if start else text_config.model_type,
+        base_model_on_hub=bool(start) and not (Path(start).is_absolute() or Path(start).exists()),
+        base_has_tasks=bool(config.name_or_path),
         pooling=config.pooling,
         max_length=min((limit for limit in limits if limit), default=0),
         tasks=config.tasks,

@@ -7,16 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, run_as_future, upload_folder
+from huggingface_hub import ModelCard, create_branch, hf_hub_download, run_as_future, upload_folder
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RevisionNotFoundError
 from transformers import Trainer
 from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils.hub import PushInProgress
 
-from ..modeling.hub import MARK, patiently
+from ..modeling.hub import WEIGHTS, is_own_text, patiently
 from ..publishing.model_card import render_model_card
 from ..publishing.run_record import RunRecord
 from .description import describe_trainer, record_so_far
-from .staging import CHECKPOINT, KEPT_HERE, MODEL, WEIGHTS, remove_staged, stage_checkpoint, stage_folder
+from .staging import CHECKPOINT, KEPT_HERE, MODEL, remove_staged, stage_checkpoint, stage_folder
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +43,17 @@ class PushingTrainer(Trainer):
     """Those files of the checkpoint last saved that are the model."""
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """As [`Trainer.init_hf_repo`].
+        """As [`Trainer.init_hf_repo`], with the branch `hub_revision`.
 
         Raises:
             OSError: The Hub cannot be reached, or refuses.
         """
         advice = "Log in (`hf auth login`) with a token that may write there, correct hub_model_id, or leave "
         patiently(partial(super().init_hf_repo, token, private), f"{advice}push_to_hub out.")
+        branch, token = self.args.hub_revision, token or self.args.hub_token
+        if branch is not None and self.is_world_process_zero() and not branch.startswith("refs/pr"):
+            repo = str(self.hub_model_id)
+            patiently(partial(create_branch, repo, branch=branch, token=token, exist_ok=True), f"{advice}it out.")
 
     def push_to_hub(
         self,
@@ -118,8 +123,7 @@ class PushingTrainer(Trainer):
 
     def _card(self) -> str:
         """The card, with the results so far, as a text that may be replaced."""
-        record = record_so_far(self.record or describe_trainer(self), self)
-        return f"{render_model_card(record)}\n{MARK}\n"
+        return render_model_card(record_so_far(self.record or describe_trainer(self), self))
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Push the model of a complete checkpoint, in the background."""
@@ -135,7 +139,7 @@ class PushingTrainer(Trainer):
             logger.warning("%s is not pushed: its weights are in parts that only this run can read", checkpoint)
             return
         readme = checkpoint.parent / "README.md"
-        card = readme.read_text("utf-8") if self.record is None and _is_somebody_elses(readme) else self._card()
+        card = readme.read_text("utf-8") if _is_somebody_elses(readme) else self._card()
         try:
             staged = stage_checkpoint(checkpoint, self._model_files, card, self.args.hub_strategy in WHOLE)
         except OSError as error:
@@ -173,17 +177,22 @@ class PushingTrainer(Trainer):
             shutil.rmtree(staged, ignore_errors=True)
 
     def _upload(self, folder: Path, message: str | None, what_to_do: str, **options: Any) -> Any:
-        """Make what is in `folder` a commit; the options are those of `upload_folder`."""
+        """Make what is in `folder` a commit; the options are those of `upload_folder`. A user's card stays."""
+        where: dict[str, Any] = {
+            "repo_id": str(self.hub_model_id),
+            "revision": options.get("revision") or self.args.hub_revision,
+            "token": options.get("token") or self.args.hub_token,
+        }
 
         def upload() -> Any:
+            place = options.get("path_in_repo")
+            kept = ["README.md"] if place is None and _has_own_card(**where) else []
             return upload_folder(
-                repo_id=str(self.hub_model_id),
+                **where,
                 folder_path=folder,
                 commit_message=message,
-                revision=options.get("revision") or self.args.hub_revision,
-                token=options.get("token") or self.args.hub_token,
-                path_in_repo=options.get("path_in_repo"),
-                ignore_patterns=list(options.get("ignore_patterns", ())),
+                path_in_repo=place,
+                ignore_patterns=[*options.get("ignore_patterns", ()), *kept],
                 delete_patterns=list(options.get("delete_patterns", WEIGHTS)),
             )
 
@@ -207,8 +216,19 @@ class PushingTrainer(Trainer):
 
 
 def _is_somebody_elses(card: Path) -> bool:
-    """Whether there is a card that no Trainer wrote, or that somebody has made his own."""
-    return card.is_file() and MARK not in card.read_text(encoding="utf-8")
+    """Whether there is a card that no run wrote, or that somebody has made his own."""
+    return card.is_file() and is_own_text(card.read_text(encoding="utf-8"))
+
+
+def _has_own_card(repo_id: str, revision: str | None, token: str | None) -> bool:
+    """Whether somebody has written a card in the repository."""
+    try:
+        path = hf_hub_download(repo_id, "README.md", revision=revision, token=token)
+    except LocalEntryNotFoundError:  # the Hub has not answered
+        raise
+    except (EntryNotFoundError, RevisionNotFoundError):
+        return False
+    return _is_somebody_elses(Path(path))
 
 
 def _how_to_push(repo: str | None, folder: Path, revision: str | None) -> str:

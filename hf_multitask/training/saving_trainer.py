@@ -7,6 +7,7 @@ from typing import Any
 from transformers import EarlyStoppingCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, rotate_checkpoints
 
+from ..modeling.saved_folder import check_no_other_code
 from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside, what_is_missing
 from .output_folder import last_checkpoint, write_errors_explained
 from .precision import make_plain
@@ -30,8 +31,9 @@ class SavingTrainer(PushingTrainer):
         """As [`Trainer.train`]; `resume_from_checkpoint=True` means the last complete checkpoint.
 
         Raises:
-            ValueError: There is none.
+            ValueError: There is none, or the model's code would replace files in `output_dir`.
         """
+        check_no_other_code(Path(str(self.args.output_dir)), self.model.config.model_type)
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_checkpoint(self.args)
         return super().train(resume_from_checkpoint, *args, **kwargs)

@@ -18,15 +18,6 @@ KEPT_HERE = ("_*", "checkpoint-*", "skipped_rows.csv", "transfer", "transfer/*")
 What models that the run is compared with have answered is no part of it either.
 """
 
-WEIGHTS = (
-    "model.safetensors",
-    "model-*-of-*.safetensors",
-    "model.safetensors.index.json",
-    "adapter_config.json",
-    "adapter_model.safetensors",
-)
-"""Patterns of what must not stay on the Hub from an earlier push: adapters would be put on later weights."""
-
 LOGS = "runs"
 """TensorBoard's folder, whose curves the Hub shows."""
 
