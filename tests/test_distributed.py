@@ -2,12 +2,16 @@
 
 import json
 from itertools import chain
+from types import SimpleNamespace
 
 import pytest
 import torch
+from datasets import Dataset
 from processes import launch
 from safetensors.torch import load_file
-from test_trainer import relative_difference, weights  # noqa: F401 - a fixture
+from test_trainer import relative_difference, trainer, weights  # noqa: F401 - a fixture
+
+from hf_multitask.training.loading import train_order
 
 pytestmark = pytest.mark.slow
 
@@ -133,3 +137,36 @@ def test_pairs_that_a_frozen_encoder_learns_nothing_from_hold_up_no_process(tmp_
         heads.append(load_file(folder / "head.safetensors"))
     assert heads[1]["steps"] == 4
     torch.testing.assert_close(heads[1]["weight"], heads[0]["weight"], rtol=1e-5, atol=1e-7)
+
+
+def test_each_process_drops_units_of_its_own_and_the_same_in_every_run(tmp_path):
+    kept = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        launch(2, "dropout_job", folder)
+        kept.append([torch.load(folder / f"{rank}.pt", weights_only=True) != 0 for rank in range(2)])
+    for first, again in zip(*kept, strict=True):
+        assert torch.equal(first, again)
+    share = (kept[0][0] == kept[0][1]).float().mean()
+    assert 0.3 < share < 0.7, "independent masks of a half agree in a half"
+
+
+def test_training_rows_that_accelerate_would_read_twice_are_warned_about(caplog):
+    args = SimpleNamespace(world_size=2, max_tokens_per_batch=None)
+    assert train_order([{"input_ids": [1]}], None, args) is None
+    assert "shared out by Accelerate, found a list: some are read twice" in caplog.text
+    caplog.clear()
+    args.world_size = 1
+    assert train_order([{"input_ids": [1]}], None, args) is None
+    assert not caplog.records
+
+
+def test_rows_without_a_number_are_refused_where_processes_share_them(tmp_path, tokenizer, monkeypatch):
+    stream = Dataset.from_list([{"input_ids": [1]}]).to_iterable_dataset()
+    with pytest.raises(ValueError, match="must have a number or be streamed ones, found a IterableDataset"):
+        train_order(stream, None, SimpleNamespace(world_size=2, max_tokens_per_batch=None))
+    job = trainer(tmp_path, tokenizer)
+    monkeypatch.setattr(type(job.args), "world_size", 2)
+    with pytest.raises(ValueError, match="must have a number, so that none counts twice, found a IterableDataset"):
+        job.get_eval_dataloader(stream)

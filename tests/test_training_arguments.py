@@ -135,3 +135,8 @@ def test_a_value_of_the_wrong_type_is_refused(parsed, values, found):
 
 def test_every_field_of_the_arguments_can_be_named():
     assert {"learning_rate", "layer_decay", "freeze", "output_dir"} <= argument_names()
+
+
+def test_batches_that_accelerate_would_split_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"accelerator_config\.split_batches must be False"):
+        MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, accelerator_config={"split_batches": True})

@@ -13,7 +13,7 @@ class Method(Protocol):
     """
 
     def update(self, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
-        """Learn from an effective batch: its tasks' losses, weights in, over all micro-batches and processes.
+        """Learn from an effective batch: its tasks' losses, without weights, over all micro-batches and processes.
 
         `after` holds the losses of the same rows behind the optimizer's step, for a method that `measures_after`.
         """

@@ -24,6 +24,9 @@ WEIGHTINGS = {
 """Weigh the tasks' gradients by their inner products."""
 GRADIENT_METHODS = ("gradnorm", *WEIGHTINGS)
 """Weigh the tasks' gradients."""
+KEEP_SHARES = ("pcgrad", "upgrad")
+"""Of these, those by which a gradient ten times as long counts ten times: they take from it what hurts others, and are
+given gradients with the tasks' weights in. All others undo a weight that is in, and are given none: it comes behind."""
 METHODS = ("sum", *LOSS_METHODS, *GRADIENT_METHODS)
 """All; `sum` is none."""
 NEEDS = {

@@ -65,8 +65,8 @@ class ContinuationRatio(nn.Module):
 
     $$ \log p(y = k) = \log \sigma(-z_k) + \sum_{j < k} \log \sigma(z_j). $$
 
-    The cross-entropy of these is the loss of CORN (Shi, Cao and Raschka 2021), and the probabilities of "above k" fall
-    with k for any scores.
+    The cross-entropy of these is the loss of CORN (Shi, Cao and Raschka 2021) but for its scale: CORN divides by the
+    number of the comparisons, this by that of the texts. The probabilities of "above k" fall with k for any scores.
     """
 
     def forward(self, z_NK: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
             and `famo` weigh the losses; `gradnorm`, `pcgrad`, `mgda`, `cagrad`, `upgrad`, `nashmtl` and `imtl_g` the
             gradients behind the encoder, see [`FanOut`]. Most of these need the extra `balancing`.
         conflict_steps: Log the cosines of the tasks' gradients every so many steps, as `conflict/<a>|<b>`.
-        conflict_by_depth: Log them for parts of the encoder too.
+        conflict_by_depth: Log them for parts of the encoder too, of the first micro-batch of such a step.
 
     Raises:
         ValueError: An argument cannot be right for a multi-task model; the message says what to do instead.
@@ -88,7 +88,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
     conflict_steps: int | None = field(
         default=None, metadata={"help": "Log the cosines of the tasks' gradients every so many steps."}
     )
-    conflict_by_depth: bool = field(default=False, metadata={"help": "Log them for parts of the encoder too."})
+    conflict_by_depth: bool = field(
+        default=False, metadata={"help": "Log them for parts of the encoder too, of the first micro-batch."}
+    )
     logging_nan_inf_filter: bool = field(
         default=False,
         metadata={"help": "Would make the host wait at every step: a loss that is not finite ends the run."},
@@ -198,6 +200,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 _refuse(name, True, False, "evaluation would cast the weights, and what is saved afterwards too")
         if not self.dataloader_in_order:
             _refuse("dataloader_in_order", False, True, "the order of the rows is a function of the seed alone")
+        accelerator: Any = self.accelerator_config
+        if accelerator.split_batches:
+            _refuse("accelerator_config.split_batches", True, False, "each process makes its own batches")
         if self.auto_find_batch_size:
             _refuse("auto_find_batch_size", True, False, "the batch decides the order of the rows")
         if self.label_names not in (None, ["labels"]):

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any, cast
 
 import torch
-from accelerate.utils import send_to_device
+from accelerate.utils import send_to_device, set_seed
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..data.batches import BatchOrder
@@ -42,6 +42,8 @@ class BatchingTrainer(SavingTrainer):
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         """As [`Trainer._inner_training_loop`], with the embeddings of a frozen encoder, as it is now, for texts."""
         texts = self.train_dataset, self.eval_dataset
+        if self.args.world_size > 1:
+            set_seed(self.args.seed, device_specific=True)  # or all would drop the same units of their rows
         try:
             frozen, knows_rows = reads_only_embeddings(self.model), isinstance(self.data_collator, MultiTaskCollator)
             if frozen and not knows_rows:  # another may not know rows without tokens, or without targets
@@ -68,10 +70,18 @@ class BatchingTrainer(SavingTrainer):
 
         `Trainer` keeps a loader whose workers persist, and would give it for other rows too: those of a given dataset,
         and the embeddings of a frozen encoder that has learned since.
+
+        Raises:
+            ValueError: Several processes are to share rows without a number, of which Accelerate would give some twice.
         """
         named, own = isinstance(eval_dataset, str), cast(Any, self.eval_dataset)
         key = eval_dataset if named else "eval"
         rows = own[key] if named else own if eval_dataset is None else eval_dataset
+        if self.args.world_size > 1 and not hasattr(rows, "__len__"):
+            raise ValueError(
+                "Rows that several processes evaluate must have a number, so that none counts twice, found a "
+                f"{type(rows).__name__}. Pass a Dataset."
+            )
         kept = vars(self).get("_eval_dataloaders", {})
         if key in kept and self._kept_rows.get(key) is not rows:
             old = kept.pop(key)

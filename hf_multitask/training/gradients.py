@@ -13,7 +13,7 @@ from ..balancing.conflict import ConflictMonitor
 from ..balancing.conflict_by_depth import depth_cosines
 from ..balancing.fan_out import FanOut
 from ..balancing.method import GradientMethod, LossMethod
-from ..balancing.methods import GRADIENT_METHODS, LOSS_METHODS, gradient_method, loss_method
+from ..balancing.methods import GRADIENT_METHODS, KEEP_SHARES, LOSS_METHODS, gradient_method, loss_method
 from ..modeling.losses import total_loss
 from .arguments import MultiTaskTrainingArguments
 from .balancing_state import load_balancing, save_balancing
@@ -141,7 +141,7 @@ class TaskGradients(RunCallback):
     def _add(self, losses: Mapping[str, Tensor]) -> None:
         for task in self._tasks:
             if task.name in losses:
-                part = losses[task.name].detach() * task.loss_weight
+                part = losses[task.name].detach()
                 self._sums[task.name] = self._sums[task.name] + part if task.name in self._sums else part
 
     def _combine(self, names: Sequence[str], virtual_TDD: Tensor) -> Tensor | None:
@@ -157,8 +157,12 @@ class TaskGradients(RunCallback):
         whole_TDD[rows] = virtual_TDD
         if self._group is not None:
             dist.all_reduce(whole_TDD, group=self._group)
+        if self._args.balancing not in KEEP_SHARES:
+            weights = {task.name: task.loss_weight for task in self._tasks}
+            whole_TDD /= whole_TDD.new_tensor([weights[name] for name in self._names])[:, None, None]
         factors = self._gradients.factors(self._names, whole_TDD)
-        self._note(dict(zip(self._names, factors, strict=True)))
+        takes_part = whole_TDD.flatten(1).any(dim=1).tolist()
+        self._note({name: c for name, c, takes in zip(self._names, factors, takes_part, strict=True) if takes})
         return virtual_TDD.new_tensor([factors[row] for row in rows])
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

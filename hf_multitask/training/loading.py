@@ -1,5 +1,6 @@
 """From a training dataset to the batches of one process."""
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +17,8 @@ from ..data.streaming import StreamedBatches, StreamedMixture
 from ..settings.mixing_settings import MixingSettings
 from .arguments import MultiTaskTrainingArguments
 from .frozen import embed_rows
+
+logger = logging.getLogger(__name__)
 
 
 def as_mixture(dataset: Any) -> Any:
@@ -44,6 +47,18 @@ def train_order(dataset: Any, collate: Any, args: MultiTaskTrainingArguments) ->
     """
     if isinstance(dataset, Mixture):
         return train_batches(dataset, args)
+    shared = args.world_size > 1 and dataset is not None and not isinstance(dataset, StreamedMixture)
+    if shared and not hasattr(dataset, "__len__"):
+        raise ValueError(
+            f"Training rows of several processes must have a number or be streamed ones, found a "
+            f"{type(dataset).__name__}. Pass a Dataset, or `streaming: true` in a configuration."
+        )
+    if shared:
+        logger.warning(
+            "Training rows that are no Dataset are shared out by Accelerate, found a %s: some are read twice in an "
+            "epoch where their number does not divide. Dataset.from_list(rows) has none twice",
+            type(dataset).__name__,
+        )
     if args.max_tokens_per_batch is not None and dataset is not None:
         raise ValueError(
             "max_tokens_per_batch must be left out where the tokens of the training rows are not known before, as of "
