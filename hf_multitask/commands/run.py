@@ -141,7 +141,7 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
 def _check_metrics(data: PreparedData) -> None:
     """Raise unless the targets that are scored admit the metrics that somebody asked for."""
     for task in data.tasks:
-        if task.problem_type in ("regression", "similarity"):
+        if not task.has_classes:
             for split in EVALUATED.keys() & data.splits.keys():
                 check_admitted(task, numbers(task, data.splits[split].values()))
 

@@ -211,8 +211,8 @@ def _check_every_task_has_targets(tasks: list[Task], splits: Splits, fed_later: 
         for task in tasks:
             if count_targets(task, datasets.values()):
                 continue
-            needs_numbers = task.problem_type in ("regression", "similarity")  # for its mean, or its range
-            if split == "train" and task.name in fed_later and not needs_numbers:
+            # Not numbers: their mean, or their range, is needed now.
+            if split == "train" and task.name in fed_later and task.has_classes:
                 logger.warning("Task %r: the first %d rows of its stream have no target for it", task.name, SAMPLE)
             else:
                 raise ValueError(

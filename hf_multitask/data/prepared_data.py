@@ -90,14 +90,14 @@ class PreparedData:
         return {
             task.name: dict(zip(task.labels, label_counts(task, self.splits[split].values()).tolist(), strict=True))
             for task in self._labelled
-            if task.problem_type not in ("regression", "similarity")
+            if task.has_classes
         }
 
     def number_summaries(self, split: str) -> dict[str, dict[str, dict[str, float]]]:
         """Per task whose targets are numbers, and per value, `count`, `mean`, `min` and `max` in `split`."""
         summaries: dict[str, dict[str, dict[str, float]]] = {}
         for task in self.tasks:
-            if task.problem_type in ("regression", "similarity"):
+            if not task.has_classes:
                 columns = numbers(task, self.splits[split].values()).T
                 known = [values[~np.isnan(values)] for values in columns]
                 summaries[task.name] = {

@@ -44,7 +44,7 @@ def fit_tasks(
     for task in tasks:
         computed: dict[str, Any] = {}
         if task.name in settings and settings[task.name].class_weights == BALANCED:
-            if task.problem_type in ("regression", "similarity"):
+            if not task.has_classes:
                 raise ValueError(
                     f"tasks.{task.name}.class_weights must be left out where targets are numbers, found {BALANCED!r}, "
                     f"and targets of a {task.problem_type}. Remove it."

@@ -72,8 +72,7 @@ def read_answers(task: Task, logits: ArrayLike, labels: ArrayLike) -> Answers | 
     outputs, targets, rows = counted(task, logits, labels)
     if not len(outputs):
         return None
-    has_labels = task.is_choice or task.problem_type == "multi_label_classification"
-    decided = decide(task, outputs.numpy()).astype(np.int64 if has_labels else np.float64)
+    decided = decide(task, outputs.numpy()).astype(np.int64 if task.has_classes else np.float64)
     if task.problem_type == "similarity":  # the last digits of a cosine depend on the batch, and would rank equal texts
         decided = decided.round(COSINE_DIGITS)
     return Answers(
@@ -81,7 +80,7 @@ def read_answers(task: Task, logits: ArrayLike, labels: ArrayLike) -> Answers | 
         decided=decided,
         targets=targets.numpy(),
         rows=np.unique(rows.numpy(), return_inverse=True)[1].astype(np.int64),
-        probabilities=probabilities(task, outputs.numpy()).astype(np.float64) if has_labels else None,
+        probabilities=probabilities(task, outputs.numpy()).astype(np.float64) if task.has_classes else None,
     )
 
 

@@ -66,7 +66,7 @@ def calibrate(
     """
     tasks, records = list(tasks), {}
     for index, task in enumerate(tasks):
-        if task.name in label_ids and (task.is_choice or task.problem_type == "multi_label_classification"):
+        if task.name in label_ids and task.has_classes:
             found = calibrate_task(task, predictions[task.name], label_ids[task.name])
             if found is not None:
                 tasks[index], records[task.name] = found

@@ -63,7 +63,7 @@ def per_class(task: Task, logits: ArrayLike, labels: ArrayLike) -> dict[str, Cla
     Raises:
         ValueError: The task's answers are numbers.
     """
-    if not (task.is_choice or task.problem_type == "multi_label_classification"):
+    if not task.has_classes:
         raise ValueError(
             f"Task {task.name!r}: scores per class need a task with classes, found {task.problem_type!r}. Read its "
             "metrics."

@@ -42,7 +42,7 @@ def find(
     """
     tasks = [task for task in tasks if task.name in label_ids and _has_targets(label_ids[task.name])]
     choices = [task for task in tasks if task.is_choice]
-    labelled = [task for task in tasks if task.is_choice or task.problem_type == "multi_label_classification"]
+    with_classes = [task for task in tasks if task.has_classes]
     return Findings(
         {task.name: confusion(task, predictions[task.name], label_ids[task.name]).tolist() for task in choices},
         {
@@ -50,7 +50,7 @@ def find(
                 label: asdict(scores)
                 for label, scores in per_class(task, predictions[task.name], label_ids[task.name]).items()
             }
-            for task in labelled
+            for task in with_classes
         },
         confidence_intervals(tasks, predictions, label_ids) if with_intervals else {},
     )

@@ -52,7 +52,7 @@ def kind_of(task: Task) -> str:
 def known_metrics(task: Task) -> dict[str, Metric]:
     """By name, all metrics for the task that need no download."""
     kind = kind_of(task)
-    found = [] if kind in ("regression", "similarity") else [*_of_classes(task), CALIBRATION_ERROR]
+    found = [*_of_classes(task), CALIBRATION_ERROR] if task.has_classes else []
     match kind:
         case "single_label_classification" | "token_classification":
             found += [ACCURACY, MATTHEWS]

@@ -71,7 +71,7 @@ def agreements(
 def _agreement(task: Task | None, expected_NC: NDArray[Any], found_NC: NDArray[Any]) -> Agreement:
     difference = float(np.abs(expected_NC - found_NC).max())
     same = None
-    if task is not None and (task.is_choice or task.problem_type == "multi_label_classification"):
+    if task is not None and task.has_classes:
         same = float((decide(task, expected_NC) == decide(task, found_NC)).reshape(len(expected_NC), -1).all(1).mean())
     largest = float(np.abs(expected_NC).max())
     return Agreement(difference if np.isfinite(difference) else float("inf"), TOLERANCE * max(1.0, largest), same)

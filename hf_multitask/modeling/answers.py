@@ -58,7 +58,7 @@ def answer_texts(
             continue
         if task.reads_tokens:
             found = _of_words(task, logits[task.name], texts, words)
-        elif task.is_choice or task.problem_type == "multi_label_classification":
+        elif task.has_classes:
             found = _of_labels(task, logits[task.name], top_k)
         else:
             found = _of_numbers(task, logits[task.name])

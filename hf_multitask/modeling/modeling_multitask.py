@@ -206,7 +206,7 @@ class MultiTaskModel(TextModel):
 
     def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Per task with labels, the calibrated probability of each, without a graph; see [`decoding.probabilities`]."""
-        tasks = [task for task in self.config.tasks if task.labels and task.problem_type != "regression"]
+        tasks = [task for task in self.config.tasks if task.has_classes]
         return {task.name: _decoded(probabilities, task, logits[task.name]) for task in tasks if task.name in logits}
 
     def decide(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -149,6 +149,11 @@ class Task:
         return self.problem_type in CHOICES
 
     @property
+    def has_classes(self) -> bool:
+        """Whether its answers are labels that have probabilities each: one of them, or any number."""
+        return self.is_choice or self.problem_type == "multi_label_classification"
+
+    @property
     def reads_tokens(self) -> bool:
         """Whether the task has an answer for each word, rather than for each text."""
         return self.problem_type == "token_classification"
@@ -185,9 +190,9 @@ class Task:
         kind = self.problem_type
         read = {
             "labels": kind != "similarity",
-            "class_weights": kind not in ("regression", "similarity"),
-            "label_smoothing": kind not in ("regression", "similarity"),
-            "temperature": kind not in ("regression", "similarity"),
+            "class_weights": self.has_classes,
+            "label_smoothing": self.has_classes,
+            "temperature": self.has_classes,
             "head": kind != "similarity",
             "thresholds": kind == "multi_label_classification",
             "target_mean": kind == "regression",

@@ -128,10 +128,7 @@ def _of_probabilities(record: RunRecord) -> Iterator[str]:
     guessed = [
         task.name
         for task in record.tasks
-        if task.labels
-        and task.problem_type != "regression"
-        and task.temperature == 1
-        and task.name not in record.calibration
+        if task.has_classes and task.temperature == 1 and task.name not in record.calibration
     ]
     if guessed:
         yield f"Not calibrated: the probabilities of {listed(guessed)}."
