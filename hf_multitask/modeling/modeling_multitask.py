@@ -65,14 +65,6 @@ class MultiTaskModel(TextModel):
         freeze_unused_modules(self.backbone)
 
     @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As [`PreTrainedModel.from_pretrained`]; what no output depends on stays frozen, as in a new model."""
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with `output_loading_info=True`
-        freeze_unused_modules(model.backbone)
-        return loaded
-
-    @classmethod
     def from_backbone(
         cls, name_or_path: str, *, tasks: Iterable[Any], pooling: str | None = None, **kwargs: Any
     ) -> "MultiTaskModel":

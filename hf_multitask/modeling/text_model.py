@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig
 
-from .backbone import limit_to_positions, num_positions
+from .backbone import freeze_unused_modules, limit_to_positions, num_positions
 from .companions import save_companions
 from .embedding import encode, prompt_of
 from .hub import HubModel
@@ -33,10 +33,14 @@ class TextModel(KnownParts, HubModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As [`PreTrainedModel.from_pretrained`], remembering where the tokenizer is."""
+        """As [`PreTrainedModel.from_pretrained`], remembering where the tokenizer is.
+
+        What no output depends on stays frozen, as in a new model.
+        """
         hub_kwargs = {key: kwargs[key] for key in HUB_KEYS if key in kwargs}
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with `output_loading_info=True`
+        freeze_unused_modules(model.backbone)
         if pretrained_model_name_or_path is not None:
             name = str(pretrained_model_name_or_path)
             model.tokenizer_source = TokenizerSource(name, hub_kwargs, model.config, num_positions(model.backbone))
