@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "training": {"balancing", "modeling", "data", "evaluation", "settings", "publishing", "backbones", "tables"},
     "publishing": {"modeling", "tables"},
     "transfer": {"modeling", "settings", "data", "evaluation", "training", "publishing"},
-    "exporting": {"modeling", "evaluation", "tables"},
+    "exporting": {"modeling", "evaluation"},
     "opening": {"modeling", "backbones"},
     "answer_columns": {"modeling"},
     "scoring": {"modeling", "opening", "answer_columns"},

@@ -98,9 +98,8 @@ def answer_file(bulk: Bulk) -> None:
 
 def _processes() -> PartialState:
     """The processes that share the work; with accelerators one for each, else on CPU."""
-    has_accelerator = torch.accelerator.is_available() if hasattr(torch, "accelerator") else torch.cuda.is_available()
     wants_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")  # `accelerate launch --cpu`
-    return PartialState(cpu=wants_cpu or not has_accelerator, timeout=PATIENCE)
+    return PartialState(cpu=wants_cpu or not torch.accelerator.is_available(), timeout=PATIENCE)
 
 
 def _work(bulk: Bulk, found: Survey, parts: Parts, state: PartialState) -> None:

@@ -29,11 +29,6 @@ class HubMetric:
     name: str
     module: Any
 
-    @property
-    def title(self) -> str:
-        """How it is written in tables."""
-        return self.name
-
     def score(self, answers: Answers) -> float:
         """The metric of all rows; rows of which some values have no target do not count.
 

@@ -1,6 +1,5 @@
 """Which metrics there are for a task, which it is given by default, and by which it is judged."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from ..modeling.entities import entity_types, is_bio
@@ -128,16 +127,6 @@ def _choices(task: Task, name: str) -> str:
         return f"one of {[key for key in of_one if key.startswith(f'{score}:')]}"
     more = f" or {of_one[0]!r} and the like" if of_one else ""
     return f"one of {[key for key in known if key not in of_one]}{more}"
-
-
-def check_metrics(tasks: Iterable[Task]) -> None:
-    """Raise unless all metrics of all tasks are there, before any training; those of `evaluate` are loaded.
-
-    Raises:
-        ValueError: See [`metrics_of`] and [`primary_of`].
-    """
-    for task in tasks:
-        metrics_of(task)
 
 
 def is_optional(task: Task, metric: Metric) -> bool:
