@@ -7,6 +7,7 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
 
+from ..files.formats import format_suffix
 from ..settings.dataset_settings import SPLITS, DatasetSettings
 from .csv_files import ENCODING, check_cells, csv_options
 from .escapes import check_escapes
@@ -17,8 +18,6 @@ BUILDERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parque
 
 STREAMED = ("json", "jsonl", "parquet")
 """Suffixes of the files that are read from the front to the back without a look ahead."""
-
-COMPRESSIONS = ("gz", "bz2", "xz", "zst", "zip")
 
 
 def load_splits(name: str, settings: DatasetSettings, folder: Path, needs_train: bool = True) -> dict[str, Dataset]:
@@ -151,20 +150,12 @@ def _local_path(where: str, path: str, folder: Path, settings: DatasetSettings) 
                     "them; or if a data set of the Hub is meant, move that aside."
                 )
             return candidate
-    looks_local = path.startswith((".", "/", "~")) or _suffix(Path(path)) in BUILDERS or path.count("/") > 1
+    looks_local = path.startswith((".", "/", "~")) or format_suffix(Path(path)) in BUILDERS or path.count("/") > 1
     if looks_local:
         raise ValueError(
             f"{where}.path must exist, found no {path!r} in the working directory or in {folder}. Correct it."
         )
     return None
-
-
-def _suffix(path: Path) -> str:
-    """The suffix that tells the format: `csv` for `rows.csv.gz`."""
-    suffixes = [suffix[1:].lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSIONS:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
 
 
 def _files(where: str, path: Path, settings: DatasetSettings) -> dict[str, list[Path]]:
@@ -185,7 +176,7 @@ def _files(where: str, path: Path, settings: DatasetSettings) -> dict[str, list[
 
 def _files_of_folder(where: str, folder: Path, named: Mapping[str, str]) -> dict[str, list[Path]]:
     """The file of each split: the one that is `named`, or else called as the split may be."""
-    data = [file for file in sorted(folder.iterdir()) if _suffix(file) in BUILDERS]
+    data = [file for file in sorted(folder.iterdir()) if format_suffix(file) in BUILDERS]
     by_name = {file.name: file for file in data}
     of_splits = by_split([name for name in by_name if _stem(name) not in named.values()], _stem)
     found: dict[str, list[Path]] = {}
@@ -204,11 +195,11 @@ def _files_of_folder(where: str, folder: Path, named: Mapping[str, str]) -> dict
     if not named:
         read = [file for files in found.values() for file in files]
         # Files of JSON beside rows in another format mostly tell of the dataset.
-        rows = {*BUILDERS} - {"json"} | {_suffix(file) for file in read}
+        rows = {*BUILDERS} - {"json"} | {format_suffix(file) for file in read}
         left_over = [
             file.name
             for file in data
-            if file not in read and _suffix(file) in rows and not file.name.startswith((".", "_"))
+            if file not in read and format_suffix(file) in rows and not file.name.startswith((".", "_"))
         ]
         tell_left_over(f"{where}, {folder}", left_over, "name those that are to be used in data_files")
     return found
@@ -220,7 +211,7 @@ def _stem(name: str) -> str:
 
 def _load_files(where: str, split: str, files: list[Path], streaming: bool = False) -> Any:
     """The rows of `files`, as a `Dataset`; where it is `streaming`, as an `IterableDataset`."""
-    suffixes = {_suffix(file) for file in files}
+    suffixes = {format_suffix(file) for file in files}
     missing = [str(file) for file in files if not file.is_file()]
     if missing or len(suffixes) != 1 or not suffixes <= set(BUILDERS):
         raise ValueError(

@@ -10,6 +10,14 @@ READ = ("csv", "tsv", "jsonl", "parquet")
 WRITTEN = ("csv", "jsonl", "parquet")
 
 
+def format_suffix(path: Path) -> str:
+    """The suffix that tells a file's format: `csv` for `rows.csv.gz`; empty where there is none."""
+    suffixes = [suffix[1:].lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
 def input_format(path: Path) -> str:
     """The format of a file to read: `csv` for `rows.csv.gz`.
 
@@ -18,15 +26,14 @@ def input_format(path: Path) -> str:
     """
     if not path.is_file():
         raise ValueError(f"The input must be a file, found none at {path}. Correct the path.")
-    suffixes = [suffix[1:].lower() for suffix in path.suffixes]
-    compressed = bool(suffixes) and suffixes[-1] in COMPRESSIONS
-    found = (suffixes[:-1] if compressed else suffixes)[-1:]
-    if not found or found[0] not in READ or (compressed and found == ["parquet"]):
+    found = format_suffix(path)
+    compressed = path.suffix[1:].lower() in COMPRESSIONS
+    if found not in READ or (compressed and found == "parquet"):
         raise ValueError(
             f"The input must be one of {', '.join(READ)} by its name, of which all but parquet may be compressed "
             f"({', '.join(COMPRESSIONS)}), found {path.name}. Rename or convert it."
         )
-    return found[0]
+    return found
 
 
 def output_format(path: Path) -> str:
