@@ -3,7 +3,8 @@
 from typing import Any
 
 from ..data.mapping import with_targets
-from .run import EVALUATED, Run
+from ..publishing.result_tables import PREFIXES
+from .run import Run
 
 
 def score_earlier_tasks(run: Run) -> dict[str, dict[str, float]]:
@@ -15,6 +16,6 @@ def score_earlier_tasks(run: Run) -> dict[str, dict[str, float]]:
     for split, evaluated in run.evaluated.items() if run.earlier else ():
         rows: Any = with_targets(evaluated, run.earlier, f"the earlier tasks, {split}")
         if len(rows):
-            prefix = EVALUATED[split]
+            prefix = PREFIXES[split]
             scores[prefix] = run.trainer.predict(rows, metric_key_prefix=prefix).metrics or {}
     return scores

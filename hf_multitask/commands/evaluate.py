@@ -11,7 +11,7 @@ from ..data.mixing import mix
 from ..evaluation.findings import find
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..opening import read_config
-from ..publishing.result_tables import describe_scores
+from ..publishing.result_tables import PREFIXES, describe_scores
 from ..settings.command_line import parse_command_line
 from ..settings.run_settings import SPLITS
 from ..training.argument_parser import argument_names, parse_arguments
@@ -24,9 +24,6 @@ Scores the tasks of a checkpoint on the data that a configuration of a training 
 prints the table of the run. Labels, metrics and calibration are those of the checkpoint. Flags override the
 configuration, as those of train do; those that decided the splits of the run (--seed) must be given again.
 """
-
-PREFIXES = {"train": "train", "validation": "eval", "test": "test"}
-"""Split -> prefix of its results, Hugging Face's."""
 
 READ_ARGUMENTS = (
     "per_device_eval_batch_size",

@@ -27,8 +27,8 @@ from .comparison import check_comparison
 from .retention import retain_tasks, teach_tasks
 from .starting_model import Start, find_start, load_start
 
-EVALUATED = {"validation": "eval", "test": "test"}
-"""Split -> the prefix of its results, Hugging Face's."""
+EVALUATED = ("validation", "test")
+"""Splits that are scored, those of them that there are."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _check_metrics(data: PreparedData) -> None:
     """Raise unless the targets that are scored admit the metrics that somebody asked for."""
     for task in data.tasks:
         if not task.has_classes:
-            for split in EVALUATED.keys() & data.splits.keys():
+            for split in data.splits.keys() & EVALUATED:
                 check_admitted(task, numbers(task, data.splits[split].values()))
 
 
@@ -156,5 +156,5 @@ def _check_splits_of_start(settings: RunSettings, data: PreparedData, earlier: C
     """
     record = recorded_splits(str(settings.from_checkpoint))
     known = {name for name, dataset in settings.datasets.items() if earlier & dataset.targets.keys()}
-    for split in EVALUATED.keys() & data.splits.keys():
+    for split in data.splits.keys() & EVALUATED:
         check_same_splits(record, settings, data, split, known)

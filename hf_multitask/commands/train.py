@@ -17,7 +17,7 @@ from ..publishing.agreement_tables import describe_agreement
 from ..publishing.figures import Illustration, write_figures, write_transfer_figures
 from ..publishing.model_card import render_model_card
 from ..publishing.report import describe_data
-from ..publishing.result_tables import describe_scores, earlier_table
+from ..publishing.result_tables import PREFIXES, describe_scores, earlier_table
 from ..publishing.run_record import RunRecord
 from ..publishing.samples import Sample, describe_samples
 from ..publishing.transfer_record import TransferRecord
@@ -30,7 +30,7 @@ from ..transfer.clock import TrainingClock
 from .comparison import compare
 from .description import describe_run
 from .earlier_scores import score_earlier_tasks
-from .run import EVALUATED, Run, set_up
+from .run import Run, set_up
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +134,8 @@ def _score(run: Run, results: dict[str, Any]) -> Any:
     """Add the scores of each split to `results`; the predictions for the last one: the test, where there is one."""
     prediction = None
     for split, rows in run.evaluated.items():
-        prediction = run.trainer.predict(rows, metric_key_prefix=EVALUATED[split])
-        results[EVALUATED[split]] = prediction.metrics
+        prediction = run.trainer.predict(rows, metric_key_prefix=PREFIXES[split])
+        results[PREFIXES[split]] = prediction.metrics
     return prediction
 
 

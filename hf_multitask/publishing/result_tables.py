@@ -6,7 +6,10 @@ from ..modeling.task import Task
 from ..tables import format_table, four_digits
 from .run_record import LOSS, ReportedMetric, RunRecord
 
-SPLITS = {"train": "train", "eval": "validation", "test": "test"}
+PREFIXES = {"train": "train", "validation": "eval", "test": "test"}
+"""Split -> the prefix of its results, Hugging Face's."""
+
+SPLITS = {prefix: split for split, prefix in PREFIXES.items()}
 """Prefix of a split's results -> how the split is called."""
 
 MOST_CLASSES = 15
