@@ -11,13 +11,14 @@ from datasets import Dataset
 from test_bootstrap import KINDS, example
 
 from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments, Task
+from hf_multitask.data.mapping import has_target
 from hf_multitask.data.mixing import Mixture
 from hf_multitask.data.tokenization import tokenize
 from hf_multitask.evaluation.answers import read_answers
 from hf_multitask.publishing.transfer_record import OPEN
 from hf_multitask.settings.mixing_settings import MixingSettings
 from hf_multitask.transfer import TrainingClock, compare_single_task, workbench
-from hf_multitask.transfer.budget import Budget, has_target, rows_seen
+from hf_multitask.transfer.budget import Budget, rows_seen
 from hf_multitask.transfer.checks import check_models
 from hf_multitask.transfer.experiment import Experiment, experiments
 from hf_multitask.transfer.outcome import Numbers, Outcome, Store, answers_to

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher, generate_random_fingerprint
+from numpy.typing import NDArray
 
 from ..modeling.task import Task
 from ..settings.dataset_settings import DatasetSettings
@@ -188,6 +189,16 @@ def where_of(name: str, split: str) -> str:
     return f"dataset {name!r}, split {split!r}"
 
 
+def has_target(rows: Dataset, tasks: Collection[str]) -> NDArray[np.bool_]:
+    """Whether each of N mapped rows has a target for one of the `tasks`, (N,)."""
+    known = [task for task in tasks if task in rows.features["targets"]]
+    if not known:
+        return np.zeros(len(rows), dtype=np.bool_)
+    targets = rows.with_format("arrow").select_columns(["targets"])[:]["targets"].combine_chunks()
+    found: NDArray[np.bool_] = np.any([pc.struct_field(targets, task).is_valid() for task in known], axis=0)
+    return found
+
+
 def with_targets(rows: Dataset, tasks: Collection[str], form: str) -> Dataset:
     """The rows with a target for one of the `tasks`, and no other targets.
 
@@ -196,11 +207,9 @@ def with_targets(rows: Dataset, tasks: Collection[str], form: str) -> Dataset:
         tasks: Names of tasks.
         form: What the progress bar calls the result.
     """
-    targets = rows.with_format("arrow")[:]["targets"].combine_chunks()
-    has_any = np.any([pc.struct_field(targets, task).is_valid() for task in tasks], axis=0)
 
     def keep(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         return {"targets": [{task: row[task] if task in tasks else None for task in row} for row in batch["targets"]]}
 
-    kept = rows.select(np.flatnonzero(has_any))
+    kept = rows.select(np.flatnonzero(has_target(rows, tasks)))
     return kept.map(keep, batched=True, features=rows.features, desc=f"Targets of {form}")

@@ -7,14 +7,12 @@ import copy
 import itertools
 import math
 from collections.abc import Collection, Iterator
-from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..data.mapping import with_targets
+from ..data.mapping import has_target, with_targets
 from ..data.mixing import Mixture
 from ..settings.mixing_settings import MixingSettings
 from ..training.arguments import MultiTaskTrainingArguments
@@ -113,24 +111,8 @@ def rows_seen(rows: Mixture, args: MultiTaskTrainingArguments, steps: int) -> in
     return sum(map(len, itertools.islice(effective_batches(rows, args), steps)))
 
 
-def has_target(rows: Dataset, tasks: Collection[str]) -> NDArray[np.bool_]:
-    """Whether each row has a target for one of the `tasks`, (N,)."""
-    known = [task for task in tasks if task in _targets(rows)]
-    if not known:
-        return np.zeros(len(rows), dtype=np.bool_)
-    targets = rows.with_format("arrow").select_columns(["targets"])[:]["targets"].combine_chunks()
-    found: NDArray[np.bool_] = np.any([pc.struct_field(targets, task).is_valid() for task in known], axis=0)
-    return found
-
-
 def rows_of(rows: Dataset, tasks: Collection[str], name: str) -> Dataset:
     """The rows with a target for one of the `tasks`, without other targets."""
-    known = [task for task in _targets(rows) if task in tasks]
-    return (
-        rows if len(known) == len(_targets(rows)) and has_target(rows, known).all() else with_targets(rows, known, name)
-    )
-
-
-def _targets(rows: Dataset) -> Any:
-    """The names of the tasks that rows may have targets for."""
-    return rows.features["targets"]
+    targets = rows.features["targets"]
+    known = [task for task in targets if task in tasks]
+    return rows if len(known) == len(targets) and has_target(rows, known).all() else with_targets(rows, known, name)

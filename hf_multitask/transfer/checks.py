@@ -4,9 +4,10 @@ from typing import Any
 
 from datasets import Dataset
 
+from ..data.mapping import has_target
 from ..data.mixing import Mixture
 from ..training.trainer import MultiTaskTrainer
-from .budget import Budget, has_target
+from .budget import Budget
 from .run_arguments import check_arguments, evaluates
 
 
