@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from architectures import tiny_model
+from conftest import make_tokenizer
 from exports import every_kind, labelled_batches
 from onnx import numpy_helper
 from records import TASKS
@@ -16,6 +18,7 @@ from hf_multitask.evaluation.registry import primary_of
 from hf_multitask.exporting import onnx_export, trial
 from hf_multitask.exporting.agreement import TOLERANCE, Agreement, agreements
 from hf_multitask.exporting.onnx_export import export_onnx
+from hf_multitask.exporting.random_texts import random_batches
 from hf_multitask.exporting.scores import SCORE_TOLERANCE, primary_scores, worsening
 
 HEADS = ["topic", "mood", "stars", "flags", "places", "length"]
@@ -307,3 +310,11 @@ def test_scores_are_those_of_all_batches_together():
     )
     assert together["topic"] == MultiTaskMetrics(TASKS[:1])(topic)["topic_f1_macro"]
     assert together.keys() == {task.name for task in TASKS}
+
+
+def test_random_texts_of_an_encoder_without_a_limit_are_as_long_as_those_of_one_that_tells_none():
+    model = tiny_model("xlnet")
+    model.tokenizer = make_tokenizer()
+    model.tokenizer.model_max_length = int(1e30)
+    assert model.config.text_config.max_position_embeddings == -1
+    assert [batch["input_ids"].shape[1] for batch in random_batches(model)] == [1, 1, 2, 5, 9, 8, 256, 256, 2047]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..modeling.backbone import readable_tokens
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.reading import UNLIMITED
 from .graph import graph_inputs
@@ -49,5 +50,5 @@ def _limit(model: MultiTaskModel) -> int:
     limit = int(model.tokenizer.model_max_length)
     if limit < UNLIMITED:
         return limit
-    positions = getattr(model.config.text_config, "max_position_embeddings", None) or LONGEST
-    return int(positions) - (model.config.text_config.pad_token_id or 0) - 1  # RoBERTa numbers them from behind padding
+    positions = readable_tokens(model.config.text_config) or LONGEST
+    return positions - (model.config.text_config.pad_token_id or 0) - 1  # RoBERTa numbers them from behind padding
