@@ -179,7 +179,7 @@ def test_no_more_rows_are_read_than_the_buffer_holds_and_a_window_takes(tmp_path
 
 
 def test_statistics_are_those_of_the_first_rows_with_a_warning(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("hf_multitask.data.preparation.SAMPLE", 3)
+    monkeypatch.setattr("hf_multitask.data.raw_rows.SAMPLE", 3)
     data = prepare(run_settings(tmp_path))
     assert data.tasks[1].target_mean == pytest.approx((1 / 7,))
     assert "'s' is streamed: its first 3 rows stand for all" in caplog.text
@@ -192,7 +192,7 @@ def bad_rows():
 
 
 def test_a_row_that_cannot_be_used_ends_the_run_with_its_place(tmp_path, tokenizer, monkeypatch):
-    monkeypatch.setattr("hf_multitask.data.preparation.SAMPLE", 4)
+    monkeypatch.setattr("hf_multitask.data.raw_rows.SAMPLE", 4)
     mixture = mixture_of(prepare(run_settings(tmp_path, bad_rows())), tokenizer)
     with pytest.raises(ValueError, match=r"row (5|10) of dataset 's', split 'train'"):
         first_rows(mixture, 12)
@@ -319,7 +319,8 @@ def test_columns_that_nobody_asked_for_are_not_read(tmp_path, tokenizer):
 def test_a_task_whose_targets_come_later_is_learned_and_the_log_tells(tmp_path, tokenizer, caplog):
     rows = [raw(0, row) | ({"topic": None} if row < 6 else {}) for row in range(12)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hf_multitask.data.preparation.SAMPLE", 6)
+        patch.setattr("hf_multitask.data.raw_rows.SAMPLE", 6)
+        patch.setattr("hf_multitask.data.preparation.SAMPLE", 6)  # that the log tells
         data = prepare(run_settings(tmp_path, [rows]))
     assert "Task 'topic': the first 6 rows of its stream have no target for it" in caplog.text
     assert data.untrained == []

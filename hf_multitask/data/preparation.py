@@ -2,34 +2,25 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict, IterableDataset
+from datasets import Dataset, DatasetDict
 
 from ..modeling.task import Task, parse_tasks
-from ..settings.dataset_settings import DatasetSettings
 from ..settings.run_settings import SPLITS, RunSettings
 from ..settings.task_settings import BALANCED
 from .earlier_tasks import continued
 from .inference import Column, check_columns_of_labels, infer_labels, infer_problem_type, source_of
-from .mapping import SkippedRow, check_columns, forms_of, map_rows, where_of
+from .mapping import SkippedRow, forms_of, map_rows, where_of
 from .prepared_data import PreparedData, Splits
+from .raw_rows import SAMPLE, RawRows, read_rows, seed_of, shares_to_cut
 from .same_texts import text_keys, warn_of_trained_texts
 from .skipped_rows import check_none_skipped
-from .sources import given_splits, load_splits, load_stream
-from .splitting import cut, draw
+from .splitting import cut
 from .statistics import count_targets, fit_tasks
 from .stream import Stream
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_SEED = 42
-"""That of the Trainer."""
-
-SAMPLE = 1_000
-"""Rows from the front of a stream that stand for all of it where something is computed from the training rows."""
 
 
 def prepare(
@@ -54,101 +45,86 @@ def prepare(
     """
     known = {task.name: task for task in earlier}
     settings.check_fed(known)
-    raw: Splits = {}
-    found: dict[str, frozenset[str]] = {}
-    drawn: dict[tuple[str, str], Any] = {}
-    streamed: dict[str, IterableDataset] = {}
-    for name, dataset in settings.datasets.items():
-        needs_train = scored is None and (bool(dataset.shares) or not set(dataset.targets) <= set(known))
-        if dataset.streaming:
-            _check_can_stream(name, settings, given or {})
-            streamed[name], loaded = load_stream(name, dataset, Path(settings.folder))
-            loaded |= {"train": _first_rows(name, streamed[name], dataset.max_rows)}
-        elif given is not None and name in given:
-            loaded = given_splits(name, dataset, given[name], needs_train=needs_train)
-        else:
-            loaded = load_splits(name, dataset, Path(settings.folder), needs_train=needs_train)
-        raw[name], found[name] = {}, frozenset(loaded)
-        for split, rows in loaded.items():
-            if scored not in (None, split) and (split != "train" or scored not in _cut(dataset, loaded)):
-                continue
-            check_columns(rows, dataset, where_of(name, split))
-            drawn[name, split] = indices = draw(len(rows), dataset.max_rows, seed_of(settings))
-            raw[name][split] = rows if indices is None else rows.select(indices)
+    sources = {name: read_rows(name, settings, given or {}, known, scored) for name in settings.datasets}
+    raw = {name: source.splits for name, source in sources.items()}
     described = {name: _describe(name, settings, raw, known.get(name)) for name in settings.tasks}
     tasks = parse_tasks((known | described).values())
-    mapped: Splits = {}
+    mapped, skipped = _map(settings, sources, tasks)
+    splits = _by_split(settings, sources, mapped, tasks, scored)
+    fed_later = _fed_later(settings, sources)
+    _check_every_task_has_targets([task for task in tasks if task.name not in known], splits, fed_later)
+    if scored is None:
+        _check_train(settings, [task for task in tasks if task.name in known], splits)
+    tasks = fit_tasks(tasks, settings.tasks, {split: list(rows.values()) for split, rows in splits.items()}, known)
+    skips = settings.invalid_rows == "skip"
+    streams = {
+        name: Stream(name, source.stream, settings.datasets[name], tasks, skips_invalid=skips)
+        for name, source in sources.items()
+        if source.stream is not None
+    }
+    data = PreparedData(tasks, splits, tuple(skipped), streams, fed_later)
+    if scored is None:
+        _warn_of_labels_without_training_rows(settings, data)
+        warn_of_trained_texts(splits)
+    return data
+
+
+def _map(
+    settings: RunSettings, sources: Mapping[str, RawRows], tasks: list[Task]
+) -> tuple[dict[str, dict[str, Dataset]], list[SkippedRow]]:
+    """Per dataset and split, the mapped rows that can be used; and the rows that cannot.
+
+    Raises:
+        ValueError: There are such rows, and none are to be left out.
+    """
+    mapped: dict[str, dict[str, Dataset]] = {}
     skipped: list[SkippedRow] = []
-    for name, splits in raw.items():
+    for name, source in sources.items():
         mapped[name] = {}
-        for split, rows in splits.items():
-            indices = drawn[name, split]
-            usable, failed = map_rows(rows, settings.datasets[name], tasks, name, split, indices)
+        for split, rows in source.splits.items():
+            usable, failed = map_rows(rows, settings.datasets[name], tasks, name, split, source.drawn[split])
             mapped[name][split] = usable
-            if name not in streamed or split != "train" or settings.invalid_rows == "error":
+            if source.stream is None or split != "train" or settings.invalid_rows == "error":
                 skipped += failed  # those of a stream are told when training reads them
     if settings.invalid_rows == "error":
         check_none_skipped(skipped)
     elif skipped:
         logger.warning("%d rows cannot be used and are left out; the first: %s", len(skipped), skipped[0].reason)
+    return mapped, skipped
+
+
+def _by_split(
+    settings: RunSettings,
+    sources: Mapping[str, RawRows],
+    mapped: Mapping[str, dict[str, Dataset]],
+    tasks: list[Task],
+    scored: str | None,
+) -> Splits:
+    """Per split of the run, those that are cut among them, and form of a dataset, the mapped rows.
+
+    Raises:
+        ValueError: A dataset's split has no row, or there are no rows to score.
+    """
     formed: Splits = {}
     for name, splits in mapped.items():
-        for split, rows in _with_cut_splits(name, splits, found[name], settings, tasks).items():
+        for split, rows in _with_cut_splits(name, splits, sources[name].found, settings, tasks).items():
             forms = forms_of(name, rows, settings.datasets[name], tasks)
             formed.setdefault(split, {}).update({form: some for form, some in forms.items() if len(some)})
-    splits_of_run = {split: formed[split] for split in SPLITS if split in formed and scored in (None, split)}
-    if scored is not None and not splits_of_run:
-        names = sorted({split for splits in found.values() for split in splits})
+    of_run = {split: formed[split] for split in SPLITS if split in formed and scored in (None, split)}
+    if scored is not None and not of_run:
+        names = sorted({split for source in sources.values() for split in source.found})
         raise ValueError(
             f"There must be {scored} rows to score, found only the splits {names}. Name a file of them in the "
             f"configuration (data_files: {{{scored}: FILE}}), or another split."
         )
-    fed_later = {
-        task
-        for name in streamed
-        if len(raw[name].get("train", ())) == SAMPLE
-        for task in settings.datasets[name].targets
-    }
-    _check_every_task_has_targets([task for task in tasks if task.name not in known], splits_of_run, fed_later)
-    if scored is None:
-        _check_train(settings, [task for task in tasks if task.name in known], splits_of_run)
-    rows_of_splits = {split: list(rows.values()) for split, rows in splits_of_run.items()}
-    tasks = fit_tasks(tasks, settings.tasks, rows_of_splits, known)
-    skips = settings.invalid_rows == "skip"
-    streams = {
-        name: Stream(name, rows, settings.datasets[name], tasks, skips_invalid=skips) for name, rows in streamed.items()
-    }
-    data = PreparedData(tasks, splits_of_run, tuple(skipped), streams, frozenset(fed_later))
-    if scored is None:
-        _warn_of_labels_without_training_rows(settings, data)
-        warn_of_trained_texts(splits_of_run)
-    return data
+    return of_run
 
 
-def _check_can_stream(name: str, settings: RunSettings, given: Mapping[str, Any]) -> None:
-    if name in given:
-        raise ValueError(
-            f"datasets.{name}: its rows must be read from its path where streaming is true, found some that are given. "
-            "Remove streaming."
-        )
-    max_steps = settings.training.get("max_steps", -1)
-    if max_steps < 1:
-        raise ValueError(
-            f"training.max_steps must be at least 1 where a dataset is streamed ({name!r}), found {max_steps}: its end "
-            "is not known. Add it."
-        )
-
-
-def _first_rows(name: str, rows: IterableDataset, max_rows: int | None) -> Dataset:
-    """The first rows of a stream, from which what is computed from the training rows is computed."""
-    first: Dataset = Dataset.from_list(list(rows.take(min(SAMPLE, max_rows or SAMPLE))), features=rows.features)
-    if len(first) == 0:
-        raise ValueError(f"datasets.{name}, split 'train': there must be at least one row, found none. Add rows.")
-    logger.warning(
-        "Dataset %r is streamed: its first %d rows stand for all where labels are counted and targets standardised",
-        *(name, len(first)),
+def _fed_later(settings: RunSettings, sources: Mapping[str, RawRows]) -> frozenset[str]:
+    """Tasks that may have their first targets behind the first rows of a stream."""
+    return frozenset(
+        task for name, source in sources.items() if source.may_go_on for task in settings.datasets[name].targets
     )
-    return first
 
 
 def _describe(name: str, settings: RunSettings, raw: Splits, earlier: Task | None) -> Task:
@@ -173,11 +149,6 @@ def _describe(name: str, settings: RunSettings, raw: Splits, earlier: Task | Non
     return found
 
 
-def _cut(dataset: DatasetSettings, found: Collection[str]) -> dict[str, float]:
-    """The splits that are to be cut from training rows, where those of the names `found` come by themselves."""
-    return {split: share for split, share in dataset.shares.items() if split not in found}
-
-
 def _with_cut_splits(
     name: str, splits: dict[str, Dataset], found: Collection[str], settings: RunSettings, tasks: list[Task]
 ) -> dict[str, Dataset]:
@@ -188,7 +159,7 @@ def _with_cut_splits(
             raise ValueError(
                 f"{where_of(name, split)}: there must be at least one usable row, found none. Correct the rows."
             )
-    shares = _cut(dataset, found)
+    shares = shares_to_cut(dataset, found)
     if not shares or "train" not in splits:
         return splits
     train = splits["train"]
@@ -199,11 +170,6 @@ def _with_cut_splits(
         strata = pc.fill_null(targets, -1).to_pylist()
     parts = cut(text_keys(train), shares, strata, seed_of(settings), f"dataset {name!r}")
     return splits | {split: train.select(indices) for split, indices in parts.items()}
-
-
-def seed_of(settings: RunSettings) -> int:
-    """What `max_rows` and splits that are cut are drawn with."""
-    return int(settings.training.get("seed", DEFAULT_SEED))
 
 
 def _check_every_task_has_targets(tasks: list[Task], splits: Splits, fed_later: Collection[str]) -> None:

@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 from datasets import Dataset
 
 from ..settings.run_settings import RunSettings
-from .preparation import seed_of
 from .prepared_data import PreparedData
+from .raw_rows import seed_of
 from .same_texts import text_keys
 
 logger = logging.getLogger(__name__)
