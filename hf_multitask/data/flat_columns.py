@@ -97,6 +97,11 @@ def list_lengths(lists: pa.Array) -> NDArray[np.int64]:
     return whole_numbers(pc.list_value_length(lists), -1)
 
 
+def column_lengths(rows: Dataset, name: str) -> NDArray[np.int64]:
+    """Length of each list in the column `name`, (N,), -1 where there is none."""
+    return np.concatenate([list_lengths(piece) for piece in chunks([rows], name)])
+
+
 def list_values(lists: pa.Array) -> pa.Array:
     """The values of all lists, (V,)."""
     return pa.nulls(0) if pa.types.is_null(lists.type) else lists.flatten()

@@ -11,7 +11,7 @@ from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 
 from ..settings.mixing_settings import MixingSettings
-from .flat_columns import chunks, list_lengths
+from .flat_columns import column_lengths
 
 SEGMENTS = 32
 """Parts of an epoch, each with a temperature of its own where it is annealed."""
@@ -160,18 +160,14 @@ def lengths_of(rows: Dataset) -> NDArray[np.int64]:
             f"Batches by length or by tokens need rows with input_ids, found {rows.column_names}. Leave out "
             "max_tokens_per_batch and group_by_length, or pass tokenised rows."
         )
-    return _list_lengths(rows, "input_ids")
+    return column_lengths(rows, "input_ids")
 
 
 def _tokens(rows: Dataset) -> NDArray[np.int64]:
     """Tokens of both texts of each row, (N,)."""
     if "pair_input_ids" not in rows.column_names:
         return lengths_of(rows)
-    return _list_lengths(rows, "input_ids") + np.maximum(_list_lengths(rows, "pair_input_ids"), 0)
-
-
-def _list_lengths(rows: Dataset, name: str) -> NDArray[np.int64]:
-    return np.concatenate([list_lengths(piece) for piece in chunks([rows], name)])
+    return column_lengths(rows, "input_ids") + np.maximum(column_lengths(rows, "pair_input_ids"), 0)
 
 
 def mix(datasets: Sequence[Dataset]) -> Dataset:

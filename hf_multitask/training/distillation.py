@@ -15,15 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from accelerate import PartialState
-from accelerate.utils import reduce
 from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.flat_columns import column_lengths
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.task import Task
-from .frozen import longest_first
+from .sweep import summed, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -51,24 +50,23 @@ def teach(
         batch_size: Texts answered at once.
         device: Where `model` is to compute; it stays there.
     """
-    inputs = rows.remove_columns([name for name in ("targets", "length", "row") if name in rows.column_names])
-    tokens_N = _lengths(rows)
+    tokens_N = column_lengths(rows, "input_ids")
     starts = {task.name: _starts(task, tokens_N) for task in tasks}
     found = {name: torch.zeros(int(starts_N[-1])) for name, starts_N in starts.items()}
-    processes = PartialState()
-    batches = longest_first(rows, batch_size)
-    model.to(device).eval()  # type: ignore[arg-type]  # a name will do
-    for indices in batches[processes.process_index :: processes.num_processes]:
-        logits = _answer(model, collate(inputs.__getitems__(indices)))
+
+    def take(indices: list[int], output: Any) -> None:
         for task in tasks:
+            logits = output.logits[task.name].float().cpu()
             if not task.reads_tokens:
-                found[task.name].view(-1, task.num_labels)[indices] = logits[task.name]
+                found[task.name].view(-1, task.num_labels)[indices] = logits
                 continue
-            for index, values_LC in zip(indices, logits[task.name], strict=True):
+            for index, values_LC in zip(indices, logits, strict=True):
                 start, end = starts[task.name][index : index + 2]
                 found[task.name][start:end] = values_LC[: tokens_N[index]].flatten()
-    if processes.num_processes > 1:  # the rows of the others are zeros
-        found = {name: reduce(values.to(processes.device), "sum").cpu() for name, values in found.items()}
+
+    model.to(device)  # type: ignore[arg-type]  # a name will do
+    sweep(model, rows, collate, batch_size, take)
+    found = {name: summed(values) for name, values in found.items()}
     targets = rows.with_format("arrow")[:]["targets"].combine_chunks()
     columns = [_column(found[t.name], starts[t.name], pc.struct_field(targets, t.name)) for t in tasks]
     answers = pa.StructArray.from_arrays(columns, [task.name for task in tasks])
@@ -85,20 +83,6 @@ def warn_of_untaught(datasets: Iterable[Dataset], tasks: Sequence[Task]) -> None
             logger.warning(
                 "Task %r: no training row has what it reads, so that nothing retains it and it may get worse", task.name
             )
-
-
-@torch.no_grad()
-def _answer(model: MultiTaskModel, batch: dict[str, Any]) -> dict[str, Tensor]:
-    device = next(model.parameters()).device
-    output = model(**{name: value.to(device) for name, value in batch.items()})
-    return {name: logits.float().cpu() for name, logits in output.logits.items()}
-
-
-def _lengths(rows: Dataset) -> NDArray[np.int64]:
-    """Number of tokens of each row's first text (or pair), (N,)."""
-    ids = rows.with_format("arrow")[:]["input_ids"]
-    lengths: NDArray[np.int64] = pc.list_value_length(ids).to_numpy().astype(np.int64)
-    return lengths
 
 
 def _starts(task: Task, tokens_N: NDArray[np.int64]) -> NDArray[np.int64]:
