@@ -1,4 +1,4 @@
-"""Labels of a batch: where there is one, how many there are, and whether they can be those of a model."""
+"""Labels of a batch: where there is one, and whether they can be those of a model."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the figures of the labels show, as files for other programs."""
+"""What figures show of labels, of agreement and of transfer, as files for other programs."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence

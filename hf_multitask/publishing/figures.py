@@ -1,4 +1,4 @@
-"""All pictures and files of a run's labels and curves."""
+"""All pictures and files of a run: of its labels, its curves, how far its tasks agree, and what sharing did."""
 
 import re
 from pathlib import Path

@@ -45,17 +45,15 @@ class TaskSettings:
 
         Class weights that have yet to be computed are left out.
         """
-        weights = self.class_weights
+        weights: Any = None if self.class_weights == BALANCED else self.class_weights
+        if isinstance(weights, dict):
+            weights = {str(label): weight for label, weight in weights.items()}
         return {
             "name": name,
             "problem_type": problem_type,
             "labels": list(labels),
             "loss_weight": self.loss_weight,
-            "class_weights": None
-            if weights == BALANCED
-            else {str(label): weight for label, weight in weights.items()}
-            if isinstance(weights, dict)
-            else weights,
+            "class_weights": weights,
             "label_smoothing": self.label_smoothing,
             "head": self.head,
             "metrics": self.metrics,
