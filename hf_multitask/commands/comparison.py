@@ -2,8 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
@@ -11,39 +11,13 @@ from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 from ..modeling.task import Task
 from ..publishing.transfer_record import TransferRecord
 from ..training.adapters import add_lora
-from ..training.trainer import MultiTaskTrainer
-from ..transfer.checks import check_models
 from ..transfer.report import compare_single_task
+from .compared_split import compared_split
+from .run import Run
 from .starting_model import load_start
 
-if TYPE_CHECKING:
-    from .run import Run
 
-SCORED = ("test", "validation")
-"""Splits that models are compared on: the first that there is."""
-
-
-def check_comparison(trainer: MultiTaskTrainer, evaluated: Mapping[str, Any]) -> None:
-    """Raise unless the run's model can be compared, before it is trained.
-
-    Args:
-        trainer: That of the run.
-        evaluated: The rows of each split that is scored.
-
-    Raises:
-        ValueError: There is no such split, a task has no target where it needs one, or other models cannot be trained
-            by the same rules.
-    """
-    if not evaluated:
-        raise ValueError(
-            "compare_single_task needs a test or validation split to score the models on, found none. Add one "
-            "(test: 0.1 cuts it from the training rows), or remove compare_single_task."
-        )
-    split = _scored(evaluated)
-    check_models(trainer, evaluated[split], split)
-
-
-def compare(run: "Run") -> TransferRecord:
+def compare(run: Run) -> TransferRecord:
     """What the tasks of a run that has ended gained or lost by sharing its model.
 
     Raises:
@@ -63,7 +37,7 @@ def compare(run: "Run") -> TransferRecord:
         model.config.tasks = list(wanted)
         return model if settings.lora is None else add_lora(model, settings.lora)
 
-    split = _scored(run.evaluated)
+    split = compared_split(run.evaluated)
     with _quiet():
         return compare_single_task(
             run.trainer,
@@ -73,11 +47,6 @@ def compare(run: "Run") -> TransferRecord:
             pairs=settings.compare_pairs,
             split=split,
         )
-
-
-def _scored(evaluated: Mapping[str, Any]) -> str:
-    """The split that models are compared on."""
-    return next(name for name in SCORED if name in evaluated)
 
 
 @contextlib.contextmanager

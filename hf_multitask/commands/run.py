@@ -23,7 +23,7 @@ from ..training.layerwise import find_backbone
 from ..training.output_folder import claim_output_folder
 from ..training.recorded_splits import RecordedSplits, recorded_splits
 from ..training.trainer import MultiTaskTrainer
-from .comparison import check_comparison
+from .compared_split import check_comparison
 from .retention import retain_tasks, teach_tasks
 from .starting_model import Start, find_start, load_start
 
