@@ -1,6 +1,5 @@
 """Embed the texts of a file."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from ..modeling.embedding import prompt_of
 from ..modeling.texts import Words
 from ..opening import fingerprint, open_pipeline, read_config
 from .bulk import Answer, Bulk, answer_file
-from .words import add_file_words, at_least_one
+from .parsing import add_file_words, at_least_one, command_parser
 
 DESCRIPTION = """\
 Writes the rows of a file with the sentence embedding of their text beside them, in the column `embedding`: a list of
@@ -30,9 +29,7 @@ def main(words: Sequence[str]) -> None:
         ValueError: Something in the input cannot be, or the output is there already.
         OSError: Something cannot be read or written.
     """
-    parser = argparse.ArgumentParser(
-        "hf_multitask embed", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("embed", DESCRIPTION)
     add_file_words(parser)
     parser.add_argument("--normalize", action="store_true", default=None, help="scale embeddings to length 1")
     parser.add_argument("--truncate_dim", type=at_least_one, metavar="K", help="keep the first K numbers")

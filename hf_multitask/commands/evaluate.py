@@ -1,6 +1,5 @@
 """Score a checkpoint on the data that a configuration names."""
 
-import argparse
 import json
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from ..settings.run_settings import SPLITS
 from ..training.argument_parser import argument_names, parse_arguments
 from ..training.trainer import MultiTaskTrainer
 from .description import scored_record
+from .parsing import command_parser
 from .scored_data import scored_data
 
 DESCRIPTION = """\
@@ -45,14 +45,8 @@ def main(words: Sequence[str]) -> None:
         ValueError: The configuration or its data cannot be, or do not fit the checkpoint's tasks.
         OSError: Something cannot be read or written.
     """
-    parser = argparse.ArgumentParser(
-        "hf_multitask evaluate",
-        usage="%(prog)s DIR CONFIG.yaml [--split SPLIT] [--confidence_intervals] [--output FILE] [--key value ...]",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("checkpoint", metavar="DIR", help="folder of the checkpoint, or its id on the Hub")
+    usage = "%(prog)s DIR CONFIG.yaml [--split SPLIT] [--confidence_intervals] [--output FILE] [--key value ...]"
+    parser = command_parser("evaluate", DESCRIPTION, usage=usage, allow_abbrev=False)
     parser.add_argument("config", metavar="CONFIG.yaml", help="configuration of a training run")
     parser.add_argument("--split", choices=SPLITS, default="test", help="the rows to score (test)")
     intervals = "95 %% bootstrap intervals, in the file and, but for the train split, in the table"

@@ -1,6 +1,5 @@
 """Export a trained model to a form that other runtimes execute."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.task import choose_tasks
 from ..opening import read_config
 from ..tables import format_table
+from .parsing import command_parser
 from .validation import validation_batches
 
 if TYPE_CHECKING:
@@ -35,14 +35,8 @@ def main(words: Sequence[str]) -> None:
         OSError: Something cannot be read or written.
         ImportError: A package is missing.
     """
-    parser = argparse.ArgumentParser(
-        "hf_multitask export",
-        usage="%(prog)s DIR OUT [--quantize int8] [--tasks TASK ...] [--data CONFIG [--key value ...]]",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("checkpoint", metavar="DIR", help="folder of the checkpoint, or its id on the Hub")
+    usage = "%(prog)s DIR OUT [--quantize int8] [--tasks TASK ...] [--data CONFIG [--key value ...]]"
+    parser = command_parser("export", DESCRIPTION, usage=usage, allow_abbrev=False)
     parser.add_argument("output", metavar="OUT", help="folder to write; must be empty or absent")
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="what to export to (default: onnx)")
     parser.add_argument("--quantize", choices=["int8"], help="what to make of the weights (default: float32)")

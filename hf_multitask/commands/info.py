@@ -1,6 +1,5 @@
 """Explain a checkpoint."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ..publishing.checkpoint_report import (
 from ..publishing.result_tables import describe_scores
 from ..publishing.weights import weight_table, weights_of_folder, weights_on_hub
 from .description import scored_record
+from .parsing import command_parser
 
 DESCRIPTION = """\
 Explains a checkpoint: its encoder, its tasks, how large it is, its scores, how it was trained, and in which ways it
@@ -35,11 +35,7 @@ def main(words: Sequence[str]) -> None:
         ValueError: It is no checkpoint of a multi-task model.
         OSError: There is none, or it cannot be read.
     """
-    parser = argparse.ArgumentParser(
-        "hf_multitask info", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("checkpoint", metavar="DIR", help="folder of the checkpoint, or its id on the Hub")
-    name = parser.parse_args(words).checkpoint
+    name = command_parser("info", DESCRIPTION).parse_args(words).checkpoint
     config = read_config(name)
     if Path(name).is_dir():
         folder, weights = Path(name), weights_of_folder(Path(name))

@@ -1,6 +1,5 @@
 """Answer every task for the texts of a file."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from ..opening import fingerprint, read_config
 from ..scoring import MultiTaskScorer
 from .bulk import Answer, Bulk, answer_file
-from .words import add_file_words, at_least_one, text_columns
+from .parsing import add_file_words, at_least_one, command_parser, text_columns
 
 DESCRIPTION = """\
 Answers every task of a checkpoint for the texts of a file, and writes its rows with the answers beside them.
@@ -31,9 +30,7 @@ def main(words: Sequence[str]) -> None:
         ValueError: Something in the input cannot be, or the output is there already.
         OSError: Something cannot be read or written.
     """
-    parser = argparse.ArgumentParser(
-        "hf_multitask predict", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("predict", DESCRIPTION)
     add_file_words(parser)
     parser.add_argument("--text_pair", metavar="COLUMN", help="column with the second text of each pair")
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="the tasks to answer (all)")
