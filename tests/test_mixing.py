@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_multitask import MultiTaskCollator, Task
-from hf_multitask.data.mixing import SEGMENTS, Mixture, mix
+from hf_multitask.data.mixing import SEGMENTS, Mixture
 from hf_multitask.settings.mixing_settings import MixingSettings, parse_mixing
 
 NAMES = ("a", "b", "c")
@@ -182,10 +182,6 @@ def test_an_index_beyond_the_filler_is_refused(index):
 def test_lengths_are_those_of_the_rows():
     mixed = mixture()
     assert mixed.lengths.tolist() == [len(mixed[index]["input_ids"]) for index in range(len(mixed))]
-
-
-def test_mix_puts_all_rows_one_after_another():
-    assert mix([dataset("a", 2), dataset("b", 1)])["input_ids"][:] == [[0], [1, 1], [1000]]
 
 
 @pytest.mark.parametrize(("datasets", "found"), [({}, "no dataset"), ({"a": dataset("a", 1).select([])}, "none in")])

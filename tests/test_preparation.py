@@ -4,10 +4,9 @@ import csv
 
 import pytest
 from conftest import tiny_bert
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, concatenate_datasets
 
 from hf_multitask import MultiTaskCollator, Task
-from hf_multitask.data.mixing import mix
 from hf_multitask.data.preparation import prepare
 from hf_multitask.data.prepared_data import PreparedData
 from hf_multitask.data.skipped_rows import write_skipped_rows
@@ -98,7 +97,7 @@ def test_a_label_column_with_blanks_stays_a_label_column(prepared):
 
 def test_a_dataset_with_pairs_mixes_with_one_without(prepared, tokenizer):
     data = prepared({"topics": topics(train=TOPICS), "moods": moods(train=MOODS)})
-    rows = mix(list(data.tokenized(tokenizer, 16)["train"].values()))
+    rows = concatenate_datasets(list(data.tokenized(tokenizer, 16)["train"].values()))
     assert [row["targets"] for row in rows] == [
         {"topic": 0, "mood": None},
         {"topic": 1, "mood": None},
@@ -216,7 +215,7 @@ def test_every_kind_of_task_comes_from_files_to_a_batch(prepared, tokenizer):
     assert next(task for task in data.tasks if task.name == "at").target_mean == (1.0, 1.5)
     tokenized = data.tokenized(tokenizer, 16)["train"]
     assert list(tokenized) == ["topics", "facts", "names", "pairs", "pairs:similarity"]
-    rows = mix(list(tokenized.values()))
+    rows = concatenate_datasets(list(tokenized.values()))
     batch = MultiTaskCollator(tokenizer, data.tasks)([rows[index] for index in range(len(rows))])
     labels = {name: tensor.tolist() for name, tensor in batch["labels"].items()}
     nan = float("nan")

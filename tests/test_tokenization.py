@@ -6,12 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from datasets import Dataset, Features, List, Value, load_from_disk
+from datasets import Dataset, Features, List, Value, concatenate_datasets, load_from_disk
 from datasets.fingerprint import Hasher
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from hf_multitask.data.mixing import mix
 from hf_multitask.data.prepared_data import PreparedData
 from hf_multitask.data.tokenization import tokenize, warn_of_cut_texts, warn_of_lost_words
 from hf_multitask.modeling.tokenizer_source import load_tokenizer
@@ -72,7 +71,9 @@ def test_a_text_pair_is_read_jointly_and_a_second_text_apart(tokenizer):
 
 
 def test_rows_with_and_without_second_texts_can_be_mixed(tokenizer):
-    rows = mix([tokenize(texts("bad"), tokenizer, 16), tokenize(texts("bad", second_text=["good"]), tokenizer, 16)])
+    rows = concatenate_datasets(
+        [tokenize(texts("bad"), tokenizer, 16), tokenize(texts("bad", second_text=["good"]), tokenizer, 16)]
+    )
     assert [row["pair_input_ids"] is None for row in rows] == [True, False]
 
 

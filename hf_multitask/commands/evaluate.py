@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.mixing import mix
+from datasets import concatenate_datasets
+
 from ..evaluation.findings import find
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..opening import read_config
@@ -70,7 +71,8 @@ def main(words: Sequence[str]) -> None:
             splits = data.tokenized(model.tokenizer, model.tokenizer.model_max_length, [told.split])
         trainer = MultiTaskTrainer(model, args, processing_class=model.tokenizer)
         prefix = PREFIXES[told.split]
-        prediction: Any = trainer.predict(mix(list(splits[told.split].values())), metric_key_prefix=prefix)
+        rows: Any = concatenate_datasets(list(splits[told.split].values()))
+        prediction: Any = trainer.predict(rows, metric_key_prefix=prefix)
     if trainer.is_world_process_zero():
         found = find(tasks, prediction.predictions, prediction.label_ids, told.confidence_intervals)
         record = scored_record(model.config, {prefix: prediction.metrics}, found.intervals)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets import concatenate_datasets
 from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import IntervalStrategy
 
-from ..data.mixing import Mixture, mix
+from ..data.mixing import Mixture
 from ..data.preparation import prepare
 from ..data.prepared_data import PreparedData
 from ..data.split_record import check_same_splits, check_same_training_rows, split_record
@@ -103,7 +104,7 @@ def set_up(words: Sequence[str], default: Path | None) -> Run:
     # So that it is saved: what was read in training is read in use.
     tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
     _check_metrics(data)
-    evaluated = {split: mix(list(splits[split].values())) for split in EVALUATED if split in splits}
+    evaluated = {split: concatenate_datasets(list(splits[split].values())) for split in EVALUATED if split in splits}
     if "validation" not in evaluated and "eval_strategy" not in settings.training:
         args.eval_strategy = IntervalStrategy.NO
     retention = retain_tasks(settings.retain, start, model, data, args)

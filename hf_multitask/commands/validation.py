@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from datasets import concatenate_datasets
+
 from ..data.collation import MultiTaskCollator
-from ..data.mixing import mix
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..settings.command_line import parse_command_line
 from ..training.argument_parser import argument_names
@@ -28,7 +29,8 @@ def validation_batches(checkpoint: str, words: Sequence[str], model: MultiTaskMo
     settings = parse_command_line(words, None, argument_names())
     data = scored_data(checkpoint, settings, model.config.tasks, "validation")
     tokenizer = model.tokenizer
-    rows = mix(list(data.tokenized(tokenizer, tokenizer.model_max_length, ["validation"])["validation"].values()))
+    splits = data.tokenized(tokenizer, tokenizer.model_max_length, ["validation"])
+    rows = concatenate_datasets(list(splits["validation"].values()))
     collate = MultiTaskCollator(tokenizer, model.config.tasks)
     order = rows.with_format("numpy")["length"][:].argsort()  # texts of similar length together: little padding
     return [

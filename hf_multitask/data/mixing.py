@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from ..settings.mixing_settings import MixingSettings
@@ -168,12 +168,6 @@ def _tokens(rows: Dataset) -> NDArray[np.int64]:
     if "pair_input_ids" not in rows.column_names:
         return lengths_of(rows)
     return column_lengths(rows, "input_ids") + np.maximum(column_lengths(rows, "pair_input_ids"), 0)
-
-
-def mix(datasets: Sequence[Dataset]) -> Dataset:
-    """All rows of all `datasets`, one after another, as evaluation reads them."""
-    mixed: Dataset = concatenate_datasets(list(datasets))
-    return mixed
 
 
 def without_targets(row: dict[str, Any]) -> dict[str, Any]:

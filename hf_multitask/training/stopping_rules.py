@@ -26,7 +26,7 @@ def task_stopping(tasks: Sequence[Task], args: MultiTaskTrainingArguments, eval_
     if isinstance(eval_dataset, dict):
         raise ValueError(
             f"task_patience needs one evaluation dataset, found several: {list(eval_dataset)}. Pass them as one, "
-            "such as data.mixing.mix(...) makes."
+            "such as datasets.concatenate_datasets(...) makes."
         )
     trained = [task for task in tasks if task.loss_weight]  # others learn nothing that could stop
     keys = {task.name: f"eval_{task.name}_{primary_of(task).name}" for task in trained}

@@ -44,7 +44,7 @@ def _check_targets(rows: Any, tasks: list[str], where: str) -> None:
     if not isinstance(rows, Dataset):
         raise ValueError(
             f"compare_single_task needs a Dataset of rows in {where}, found {type(rows).__name__}. Pass one, such as "
-            "data.mixing.mix(...) makes of several."
+            "datasets.concatenate_datasets(...) makes of several."
         )
     missing = [task for task in tasks if not has_target(rows, [task]).any()]
     if missing:
