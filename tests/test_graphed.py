@@ -13,8 +13,8 @@ from test_short_texts import attend_each
 from hf_multitask.modeling import segments
 from hf_multitask.modeling.packing import LAYOUTS, PACKED_ATTENTION
 from hf_multitask.training import graphed as graphed_module
+from hf_multitask.training.cuda_graph import Recording, RecordingError
 from hf_multitask.training.graphed import GraphedBackbone, graphed
-from hf_multitask.training.recording import Recording, RecordingError
 
 LABELS = {"topic": torch.tensor([0, 1, 2, -100]), "tone": torch.tensor([0, 1, -100, 1])}
 LENGTHS = (7, 3, 12, 1)

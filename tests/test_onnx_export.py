@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from hf_multitask.evaluation.registry import primary_of
 from hf_multitask.exporting import onnx_export, trial
-from hf_multitask.exporting.agreement import TOLERANCE, Agreement, agreements
+from hf_multitask.exporting.deviation import TOLERANCE, Deviation, deviations
 from hf_multitask.exporting.onnx_export import export_onnx
 from hf_multitask.exporting.random_texts import random_batches
 from hf_multitask.exporting.scores import SCORE_TOLERANCE, primary_scores, worsening
@@ -62,7 +62,7 @@ def scaled(name, factor):
 
 
 @pytest.mark.slow
-def test_the_record_tells_agreement_scores_sizes_and_versions(exported):
+def test_the_record_tells_deviations_scores_sizes_and_versions(exported):
     _, folder, record = exported
     assert record.inputs == ["input_ids", "attention_mask", "token_type_ids"]
     assert record.outputs == ["sentence_embedding", *(f"logits_{name}" for name in HEADS)]
@@ -70,7 +70,7 @@ def test_the_record_tells_agreement_scores_sizes_and_versions(exported):
     assert compared.keys() == {*record.outputs, "logits_alike"}
     assert record.float32.random_texts.keys() == set(record.outputs), "random texts have no second ones"
     for found in (*compared.values(), *record.float32.random_texts.values()):
-        assert found.holds
+        assert found.is_allowed
         assert found.max_difference > 0
     assert {name for name, found in compared.items() if found.same_decisions is None} == {
         *("sentence_embedding", "logits_length", "logits_alike")
@@ -166,7 +166,7 @@ def test_a_model_in_bfloat16_is_exported_in_float32(already_traced, tmp_path):
 
     changed(rounded)
     record = export_onnx(half, tmp_path / "out")
-    assert record.float32.random_texts["sentence_embedding"].holds
+    assert record.float32.random_texts["sentence_embedding"].is_allowed
     assert half.dtype == torch.bfloat16
 
 
@@ -178,7 +178,7 @@ def test_int8_is_smaller_and_says_that_scores_were_not_checked_where_they_were_n
     assert record.int8.size == (tmp_path / "out" / "model.onnx").stat().st_size
     assert record.int8.in_float == ()
     found = record.int8.random_texts["sentence_embedding"]
-    assert not found.holds, "or it is not quantised"
+    assert not found.is_allowed, "or it is not quantised"
     assert found.max_difference < 1.0
     assert caplog.messages == ["The scores of the tasks in int8 were not checked: no validation data were given"]
     assert sorted(file.name for file in (tmp_path / "out").iterdir() if file.suffix == ".onnx") == ["model.onnx"]
@@ -263,24 +263,24 @@ def outputs(logits):
     return {"sentence_embedding": embedding, "logits_topic": np.array(logits, np.float32)}
 
 
-def test_agreement_is_the_largest_difference_relative_to_large_values_and_the_same_decisions():
+def test_deviation_is_the_largest_difference_relative_to_large_values_and_the_same_decisions():
     batch = {"attention_mask": np.ones((2, 1))}
     expected = [outputs([[1.0, 0.0, 0.5], [0.0, 50.0, 0.0]])]
     found = [outputs([[1.0, 0.0, 0.5], [60.0, 50.0, 0.0]])]
-    (agreement,) = [agreements(TASKS[:1], [batch], expected, found)["logits_topic"]]
-    assert agreement == Agreement(60.0, TOLERANCE * 50, 0.5)
-    assert not agreement.holds
-    same = agreements(TASKS[:1], [batch], expected, expected)["logits_topic"]
-    assert same == Agreement(0.0, TOLERANCE * 50, 1.0)
-    assert dataclasses.replace(same, max_difference=TOLERANCE * 50).holds
+    (deviation,) = [deviations(TASKS[:1], [batch], expected, found)["logits_topic"]]
+    assert deviation == Deviation(60.0, TOLERANCE * 50, 0.5)
+    assert not deviation.is_allowed
+    same = deviations(TASKS[:1], [batch], expected, expected)["logits_topic"]
+    assert same == Deviation(0.0, TOLERANCE * 50, 1.0)
+    assert dataclasses.replace(same, max_difference=TOLERANCE * 50).is_allowed
 
 
 @pytest.mark.parametrize("wrong", [[[1.0, float("nan"), 0.5]], [[1.0, float("inf"), 0.5]], [[1.0, 0.0]]])
 def test_what_is_no_number_or_has_another_shape_does_not_agree(wrong):
     batch = {"attention_mask": np.ones((1, 1))}
-    found = agreements(TASKS[:1], [batch], [outputs([[1.0, 0.0, 0.5]])], [outputs(wrong)])["logits_topic"]
+    found = deviations(TASKS[:1], [batch], [outputs([[1.0, 0.0, 0.5]])], [outputs(wrong)])["logits_topic"]
     assert found.max_difference == float("inf")
-    assert not found.holds
+    assert not found.is_allowed
 
 
 def test_a_score_may_fall_by_its_tolerance():

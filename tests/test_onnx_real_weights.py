@@ -44,9 +44,9 @@ def cosines(first, second):
 
 
 def test_float32_is_the_model(record):
-    for name, agreement in record.float32.random_texts.items():
-        assert agreement.max_difference < 2e-5, name
-        assert agreement.same_decisions in (None, 1.0)
+    for name, deviation in record.float32.random_texts.items():
+        assert deviation.max_difference < 2e-5, name
+        assert deviation.same_decisions in (None, 1.0)
 
 
 def test_int8_has_a_quarter_of_the_size(record):

@@ -68,10 +68,10 @@ def describe(record: "ExportRecord") -> str:
     """An export as tables: how each output agrees, and the score of each task before and after."""
     graph = record.int8 or record.float32
     compared = graph.validation or graph.random_texts
-    shares = {name: agreement.same_decisions for name, agreement in compared.items()}
+    shares = {name: deviation.same_decisions for name, deviation in compared.items()}
     rows = [
-        (name, f"{agreement.max_difference:.1e}", "" if shares[name] is None else f"{shares[name]:.2%}")
-        for name, agreement in compared.items()
+        (name, f"{deviation.max_difference:.1e}", "" if shares[name] is None else f"{shares[name]:.2%}")
+        for name, deviation in compared.items()
     ]
     texts = f"the {record.validation_rows} validation rows" if graph.validation else "random texts"
     parts = [

@@ -17,7 +17,7 @@ from .tokenization import hash_of
 READ_AHEAD = 256
 """Rows that a process maps and tokenises together: each call costs as much as some hundred rows."""
 
-STRATEGIES = ("weights", "uniform")
+STREAMED_STRATEGIES = ("weights", "uniform")
 """Strategies of mixing that need no number of rows."""
 
 
@@ -47,9 +47,9 @@ class StreamedMixture:
         max_length: int,
     ) -> None:
         settings.check(datasets)
-        if len(datasets) > 1 and settings.strategy not in STRATEGIES:
+        if len(datasets) > 1 and settings.strategy not in STREAMED_STRATEGIES:
             raise ValueError(
-                f"mixing.strategy must be one of {list(STRATEGIES)} where datasets are streamed, found "
+                f"mixing.strategy must be one of {list(STREAMED_STRATEGIES)} where datasets are streamed, found "
                 f"{settings.strategy!r}: their numbers of rows are not known. Write mixing: uniform, for instance."
             )
         self.sources: dict[str, Dataset | Stream] = {name: streams.get(name, rows) for name, rows in datasets.items()}

@@ -22,7 +22,7 @@ from .int8 import narrowing_layers, quantize_int8
 from .record import Comparison, ExportRecord
 from .scores import SCORE_TOLERANCE, worsening
 from .staging import check_free, staged
-from .trial import Trial, check_agreement
+from .trial import Trial, check_deviation
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def export_onnx(
             scores=trial.scores,
             float32=trial.compare(path),
         )
-        check_agreement(record.float32)
+        check_deviation(record.float32)
         if quantize is not None:
             record = _quantized(trial, path, record)
         config = {key: value for key, value in model.config.to_dict().items() if key not in OF_THE_MODEL}

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from .agreement import Agreement
+from .deviation import Deviation
 
 PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")
 """Packages on whose versions a graph depends."""
@@ -16,15 +16,15 @@ class Comparison:
 
     Args:
         size: Bytes of the graph and its weights.
-        random_texts: By output, how they agree on random texts.
-        validation: By output, how they agree on the validation rows, if there were any.
+        random_texts: By output, how far the two differ on random texts.
+        validation: By output, how far they differ on the validation rows, if there were any.
         scores: By task, the graph's primary metric on the validation rows.
         in_float: Names of nodes that were not quantised, beside the heads.
     """
 
     size: int
-    random_texts: dict[str, Agreement]
-    validation: dict[str, Agreement] = field(default_factory=dict)
+    random_texts: dict[str, Deviation]
+    validation: dict[str, Deviation] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
     in_float: tuple[str, ...] = ()
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..modeling.modeling_multitask import MultiTaskModel
 from ..modeling.onnx_graph import WEIGHTS_FILE, OnnxGraph
 from ..modeling.task import Task
-from .agreement import Agreement, agreements
+from .deviation import Deviation, deviations
 from .outputs import graph_outputs, torch_outputs
 from .random_texts import random_batches
 from .record import Comparison
@@ -43,30 +43,30 @@ class Trial:
         weights = path.with_name(WEIGHTS_FILE)
         return Comparison(
             size=path.stat().st_size + (weights.stat().st_size if weights.exists() else 0),
-            random_texts=self._agreements(slice(self._num_random), found),
-            validation=self._agreements(slice(self._num_random, None), found),
+            random_texts=self._deviations(slice(self._num_random), found),
+            validation=self._deviations(slice(self._num_random, None), found),
             scores=self._scores(found),
             in_float=tuple(in_float),
         )
 
-    def _agreements(self, part: slice, found: Sequence[Any]) -> dict[str, Agreement]:
-        return agreements(self.tasks, self.batches[part], self.expected[part], found[part])
+    def _deviations(self, part: slice, found: Sequence[Any]) -> dict[str, Deviation]:
+        return deviations(self.tasks, self.batches[part], self.expected[part], found[part])
 
     def _scores(self, outputs: Sequence[Any]) -> dict[str, float]:
         rest = slice(self._num_random, None)
         return primary_scores(self.tasks, self.batches[rest], outputs[rest]) if outputs[rest] else {}
 
 
-def check_agreement(comparison: Comparison) -> None:
+def check_deviation(comparison: Comparison) -> None:
     """Raise unless a graph in float32 computes the same as its model, up to rounding.
 
     Raises:
         ValueError: One of its outputs differs by more.
     """
     for texts, results in (("random texts", comparison.random_texts), ("validation rows", comparison.validation)):
-        for name, agreement in results.items():
-            if not agreement.holds:
+        for name, deviation in results.items():
+            if not deviation.is_allowed:
                 raise ValueError(
-                    f"The graph's {name} must be the model's up to {agreement.allowed:.1e}, found a difference of "
-                    f"{agreement.max_difference:.1e} on {texts}. Nothing was written: use the model by its pipeline."
+                    f"The graph's {name} must be the model's up to {deviation.allowed:.1e}, found a difference of "
+                    f"{deviation.max_difference:.1e} on {texts}. Nothing was written: use the model by its pipeline."
                 )

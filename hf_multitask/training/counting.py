@@ -10,7 +10,7 @@ from ..modeling.losses import count_items
 from ..modeling.task import Task
 
 
-def count_targets(tasks: Sequence[Task], batches: Sequence[Mapping[str, Any]]) -> Tensor:
+def count_batch_targets(tasks: Sequence[Task], batches: Sequence[Mapping[str, Any]]) -> Tensor:
     """Per task, the number of its targets in all `batches`, (T,) int64.
 
     Each batch may have `labels` by task, and `teacher_logits`, whose answers are targets too.

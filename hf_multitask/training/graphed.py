@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..modeling.packing import Packing
+from .cuda_graph import Recording, RecordingError, Replayed, Turn
 from .own_forward import OwnForward
-from .recording import Recording, RecordingError, Replayed, Turn
 
 logger = logging.getLogger(__name__)
 

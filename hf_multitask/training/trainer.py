@@ -16,7 +16,7 @@ from .arguments import MultiTaskTrainingArguments
 from .best_metric import settle_best_metric
 from .compilation import Compilation
 from .computing import check_computing, fast
-from .counting import count_targets
+from .counting import count_batch_targets
 from .empty_steps import EmptySteps
 from .evaluating_trainer import EvaluatingTrainer
 from .finite import FiniteLosses
@@ -261,7 +261,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
     def _labelled_rows(self, batches: list[Any], device: torch.device) -> dict[str, Tensor]:
         """Per task that has any, the targets of `batches` in all processes, which so agree on the heads used."""
         tasks = self._trained_tasks()
-        counts_T = count_targets(tasks, batches)  # on the host, where the batches still are
+        counts_T = count_batch_targets(tasks, batches)  # on the host, where the batches still are
         if self.args.world_size > 1:
             counts_T = self._sum_over_processes(counts_T.to(device))
         return {task.name: counts_T[i] for i, (task, n) in enumerate(zip(tasks, counts_T.tolist(), strict=True)) if n}

@@ -103,7 +103,7 @@ def run_arguments(
     return own
 
 
-def told_arguments(args: MultiTaskTrainingArguments) -> dict[str, Any]:
+def decisive_arguments(args: MultiTaskTrainingArguments) -> dict[str, Any]:
     """The arguments that weights depend on."""
     told = args.to_dict().items()
     return {name: value for name, value in told if name not in UNTOLD and not name.startswith(UNTOLD_PREFIXES)}

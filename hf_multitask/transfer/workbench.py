@@ -21,7 +21,7 @@ from .budget import Budget, rows_of, rows_seen
 from .clock import TrainingClock
 from .experiment import Experiment
 from .outcome import Numbers, Outcome, Store, answers_to, digest
-from .run_arguments import evaluates, run_arguments, told_arguments
+from .run_arguments import decisive_arguments, evaluates, run_arguments
 
 TIMED_TEXTS = 512
 """Of so many texts, spread over all lengths, the time to answer is taken."""
@@ -157,7 +157,7 @@ class Workbench:
             self._trainer.args, experiment.tasks, experiment.seed, steps, self.budget.steps, self._store.folder
         )
         tasks = [asdict(task) for task in self._tasks(experiment)]
-        return digest({**self._identity, "tasks": tasks, "args": told_arguments(args)})
+        return digest({**self._identity, "tasks": tasks, "args": decisive_arguments(args)})
 
     def _describe(self) -> dict[str, Any]:
         """What all models of the comparison have in common: where they start from, and all rows."""

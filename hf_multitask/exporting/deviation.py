@@ -1,4 +1,4 @@
-"""How well a graph agrees with its model."""
+"""How far a graph deviates from its model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ is fixed) changes outputs by 1e-2 and more.
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How well one output of the graph agrees with the model's.
+class Deviation:
+    """How far one output of the graph deviates from the model's.
 
     Args:
         max_difference: The largest difference of two numbers, infinite where one of them is not finite.
@@ -36,15 +36,15 @@ class Agreement:
     same_decisions: float | None = None
 
     @property
-    def holds(self) -> bool:
+    def is_allowed(self) -> bool:
         """Whether the graph computes the same as the model, up to rounding."""
         return self.max_difference <= self.allowed
 
 
-def agreements(
+def deviations(
     tasks: Sequence[Task], batches: Sequence[Mapping[str, Any]], expected: Sequence[Arrays], found: Sequence[Arrays]
-) -> dict[str, Agreement]:
-    """By output, how well `found` agrees with `expected`, over all batches; padding does not count.
+) -> dict[str, Deviation]:
+    """By output, how far `found` deviates from `expected`, over all batches; padding does not count.
 
     An output without any number to compare, such as a similarity's where no text has a partner, is left out.
 
@@ -64,17 +64,17 @@ def agreements(
                 known &= np.asarray(batch["attention_mask"], dtype=bool)
             pairs.append((ours[name][known], _like(theirs[name], ours[name])[known]))
         if any(first.size for first, _ in pairs):
-            results[name] = _agreement(task, *(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
+            results[name] = _deviation(task, *(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
     return results
 
 
-def _agreement(task: Task | None, expected_NC: NDArray[Any], found_NC: NDArray[Any]) -> Agreement:
+def _deviation(task: Task | None, expected_NC: NDArray[Any], found_NC: NDArray[Any]) -> Deviation:
     difference = float(np.abs(expected_NC - found_NC).max())
     same = None
     if task is not None and task.has_classes:
         same = float((decide(task, expected_NC) == decide(task, found_NC)).reshape(len(expected_NC), -1).all(1).mean())
     largest = float(np.abs(expected_NC).max())
-    return Agreement(difference if np.isfinite(difference) else float("inf"), TOLERANCE * max(1.0, largest), same)
+    return Deviation(difference if np.isfinite(difference) else float("inf"), TOLERANCE * max(1.0, largest), same)
 
 
 def _like(found: NDArray[Any], expected: NDArray[Any]) -> NDArray[Any]:
