@@ -9,6 +9,7 @@ from transformers import AutoConfig, PretrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from hf_multitask import MultiTaskConfig, MultiTaskModel
+from hf_multitask.modeling.packing import PACKED_ATTENTION
 
 COMMON = {
     "vocab_size": 60,
@@ -113,6 +114,13 @@ def tiny_model(model_type: str, tasks: Any = TASKS, **overrides: Any) -> MultiTa
     pooling = "last" if model_type in DECODERS else "mean"
     config = MultiTaskConfig(text_config=tiny_config(model_type, **overrides), tasks=tasks, pooling=pooling)
     return MultiTaskModel(config).eval()
+
+
+def packed_bert() -> MultiTaskModel:
+    """A model in training mode that reads its texts one after the other, without padding."""
+    model = tiny_model("bert").train()
+    model.set_attn_implementation(PACKED_ATTENTION)
+    return model
 
 
 def token_ids(*lengths: int) -> dict[str, Tensor]:

@@ -1,8 +1,10 @@
-"""Tiny models and tokenizers, made in memory."""
+"""Tiny models and tokenizers, made in memory, and what the tests of several files need."""
 
+import csv
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 # Before anything imports transformers: no test may reach a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -93,6 +95,12 @@ def model() -> MultiTaskModel:
     return tiny_bert()
 
 
+@pytest.fixture(scope="module")
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return tiny_bert().state_dict()
+
+
 @pytest.fixture(scope="session")
 def backbone_folder(tmp_path_factory, tokenizer) -> str:
     """A saved bare encoder with its tokenizer, as one would get from the Hub."""
@@ -101,3 +109,19 @@ def backbone_folder(tmp_path_factory, tokenizer) -> str:
     BertModel(tiny_bert_config()).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> None:
+    """`datasets` keeps nothing of a test that a later one could find."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def full_disk(*_, **__):
+    """Stands in for a function that writes."""
+    raise OSError(28, "No space left on device")

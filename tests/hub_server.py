@@ -14,6 +14,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -150,6 +151,12 @@ class HubServer:
                     fault[2] -= 1
                     return fault[1]
         return None
+
+
+def serving() -> Iterator[HubServer]:
+    """A fixture's function: a server for as long as the fixture's scope."""
+    with HubServer() as server:
+        yield server
 
 
 class _Handler(BaseHTTPRequestHandler):

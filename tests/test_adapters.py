@@ -5,7 +5,7 @@ import builtins
 import pytest
 import torch
 from conftest import tiny_bert
-from test_trainer import fresh, trainer, weights  # noqa: F401 - a fixture
+from test_trainer import fresh, trainer
 from transformers import AutoModel
 
 from hf_multitask import MultiTaskModel
@@ -91,7 +91,7 @@ def test_adapters_have_the_learning_rate_of_their_layer():
     assert counts["heads"] == 5  # the biases
 
 
-def test_a_new_adapter_changes_no_output(weights):  # noqa: F811
+def test_a_new_adapter_changes_no_output(weights):
     before = fresh(weights)(**INPUTS).logits
     after = add_lora(fresh(weights), LoraSettings()).eval()(**INPUTS).logits
     for task, logits in before.items():
@@ -111,7 +111,7 @@ def test_a_merged_model_has_the_same_logits_and_is_all_trainable():
         torch.testing.assert_close(found[task], expected[task], rtol=1e-5, atol=1e-5)
 
 
-def test_a_merged_checkpoint_opens_as_any_other_and_holds_the_trained_heads(tmp_path, tokenizer, weights):  # noqa: F811
+def test_a_merged_checkpoint_opens_as_any_other_and_holds_the_trained_heads(tmp_path, tokenizer, weights):
     job = trainer(tmp_path / "run", tokenizer, adapted(fresh(weights)), head_learning_rate=0.1)
     job.train()
     expected = job.model.eval()(**INPUTS).logits
@@ -123,7 +123,7 @@ def test_a_merged_checkpoint_opens_as_any_other_and_holds_the_trained_heads(tmp_
     assert not list((tmp_path / "merged").glob("adapter*"))
 
 
-def test_a_resumed_run_ends_with_the_adapters_and_heads_of_an_unbroken_one(tmp_path, tokenizer, weights):  # noqa: F811
+def test_a_resumed_run_ends_with_the_adapters_and_heads_of_an_unbroken_one(tmp_path, tokenizer, weights):
     settings = {"per_device_train_batch_size": 4, "num_train_epochs": 2, "save_strategy": "steps", "save_steps": 3}
     settings["train_sampling_strategy"] = "random"
     unbroken = trainer(tmp_path / "a", tokenizer, adapted(fresh(weights), dropout=0.1), **settings)
@@ -136,7 +136,7 @@ def test_a_resumed_run_ends_with_the_adapters_and_heads_of_an_unbroken_one(tmp_p
         assert torch.equal(value, resumed.model.state_dict()[name]), name
 
 
-def test_only_adapters_and_heads_move(tmp_path, tokenizer, weights):  # noqa: F811
+def test_only_adapters_and_heads_move(tmp_path, tokenizer, weights):
     job = trainer(tmp_path, tokenizer, adapted(fresh(weights)))
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
     job.train()

@@ -1,10 +1,10 @@
 """What a run says of how far its tasks agree is what its log has, and the advice is bound to it."""
 
-import csv
 from itertools import combinations
 from types import SimpleNamespace
 
 import pytest
+from conftest import read_csv
 from matplotlib.figure import Figure
 from records import record
 from scipy import stats
@@ -133,11 +133,6 @@ def test_a_name_can_break_neither_the_card_nor_the_table():
     assert "<b>" not in text.partition("### Do the tasks agree?")[2].partition("\n## ")[0]
 
 
-def read(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
-
-
 def test_figures_and_csv_files_have_the_means_and_the_cosines(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: drawn.update({path.stem: figure}))
@@ -156,14 +151,14 @@ def test_figures_and_csv_files_have_the_means_and_the_cosines(tmp_path, monkeypa
     assert list(first.lines[1].get_xdata()) == [10 * step for step in range(1, 9)]
     assert list(first.lines[1].get_ydata()) == CONFLICT
 
-    rows = read(tmp_path / "figures/conflicts.csv")
+    rows = read_csv(tmp_path / "figures/conflicts.csv")
     pair = agreements(found)[0]
     assert rows[1] == ["a", "b", "", *map(str, (pair.mean, *pair.interval, 1.0, pair.last_quarter, 8))]
-    assert read(tmp_path / "figures/conflict_curves.csv")[:2] == [
+    assert read_csv(tmp_path / "figures/conflict_curves.csv")[:2] == [
         ["first", "second", "step", "cosine"],
         ["a", "b", "10", "-0.3"],
     ]
-    assert [row[:3] for row in read(tmp_path / "figures/conflict_depths.csv")[1:]] == [
+    assert [row[:3] for row in read_csv(tmp_path / "figures/conflict_depths.csv")[1:]] == [
         ["a", "b", "embeddings"],
         ["a", "b", "layers.0"],
     ]
@@ -183,7 +178,7 @@ def test_of_many_pairs_the_curves_are_of_those_at_both_ends(tmp_path, monkeypatc
 def test_a_log_of_one_step_is_drawn(tmp_path):
     write_figures(run({"a|b": [0.0], "a|b/top": [0.0]}), tmp_path)
     assert (tmp_path / "figures/conflicts.png").read_bytes().startswith(b"\x89PNG")
-    assert read(tmp_path / "figures/conflicts.csv")[1][3:6] == ["0.0", "", ""]
+    assert read_csv(tmp_path / "figures/conflicts.csv")[1][3:6] == ["0.0", "", ""]
 
 
 def test_the_running_mean_is_over_a_fifth_and_fewer_at_the_ends():

@@ -7,7 +7,7 @@ import torch
 from conftest import TASKS, tiny_bert
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from test_trainer import KeepGradients, first_gradients, fresh, relative_difference, rows, trainer, weights  # noqa: F401
+from test_trainer import first_gradients, fresh, relative_difference, rows, trainer
 from transformers import TrainerCallback, set_seed
 
 from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments
@@ -16,7 +16,7 @@ from hf_multitask.balancing.methods import GRADIENT_METHODS, KEEP_SHARES, LOSS_M
 from hf_multitask.training.distillation import teach
 
 
-def balanced(tmp_path, tokenizer, balancing, weights, **arguments):  # noqa: F811
+def balanced(tmp_path, tokenizer, balancing, weights, **arguments):
     values = {"per_device_train_batch_size": 4, "num_train_epochs": 4, "head_learning_rate": 0.01}
     return trainer(tmp_path, tokenizer, fresh(weights), balancing=balancing, **{**values, **arguments})
 
@@ -26,13 +26,13 @@ def logged(job, word):
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory, tokenizer, weights):  # noqa: F811
+def plain(tmp_path_factory, tokenizer, weights):
     """The gradients of the plain sum."""
     return first_gradients(trainer(tmp_path_factory.mktemp("plain"), tokenizer, fresh(weights)))
 
 
 @pytest.mark.parametrize("balancing", [*LOSS_METHODS, "gradnorm", "upgrad"])
-def test_a_method_trains_and_logs_its_factors(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+def test_a_method_trains_and_logs_its_factors(tmp_path, tokenizer, weights, balancing):
     job = balanced(tmp_path, tokenizer, balancing, weights)
     job.train()
     found = [line for line in logged(job, "balance") if line]
@@ -41,7 +41,7 @@ def test_a_method_trains_and_logs_its_factors(tmp_path, tokenizer, weights, bala
     assert job.model.fan_out is None
 
 
-def test_the_plain_sum_is_the_default_and_leaves_no_trace(tmp_path, tokenizer, weights):  # noqa: F811
+def test_the_plain_sum_is_the_default_and_leaves_no_trace(tmp_path, tokenizer, weights):
     job = trainer(tmp_path, tokenizer, fresh(weights), save_strategy="epoch")
     assert job.args.balancing == "sum"
     job.train()
@@ -50,7 +50,7 @@ def test_the_plain_sum_is_the_default_and_leaves_no_trace(tmp_path, tokenizer, w
 
 
 @pytest.mark.parametrize("balancing", LOSS_METHODS)
-def test_losses_are_weighed_alike_however_a_batch_is_cut_up(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+def test_losses_are_weighed_alike_however_a_batch_is_cut_up(tmp_path, tokenizer, weights, balancing):
     found = []
     for accumulation in (1, 4):
         sizes = {"per_device_train_batch_size": 8 // accumulation, "gradient_accumulation_steps": accumulation}
@@ -76,7 +76,7 @@ def task_gradients(model, batch):
 def test_the_encoder_learns_from_the_factors_that_are_logged_and_the_heads_from_the_sum(
     tmp_path,
     tokenizer,
-    weights,  # noqa: F811
+    weights,
     plain,
     balancing,
 ):
@@ -99,7 +99,7 @@ def test_the_encoder_learns_from_the_factors_that_are_logged_and_the_heads_from_
 
 
 @pytest.mark.parametrize("balancing", GRADIENT_METHODS)
-def test_no_method_undoes_the_weight_of_a_task(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+def test_no_method_undoes_the_weight_of_a_task(tmp_path, tokenizer, weights, balancing):
     factors = []
     for weight in (1.0, 4.0):
         model = fresh(weights, tasks=[TASKS[0], {**TASKS[1], "loss_weight": weight}])
@@ -111,7 +111,7 @@ def test_no_method_undoes_the_weight_of_a_task(tmp_path, tokenizer, weights, bal
 
 
 @pytest.mark.parametrize("balancing", LOSS_METHODS)
-def test_what_weighs_losses_is_told_them_without_their_weights(tmp_path, tokenizer, weights, balancing, monkeypatch):  # noqa: F811
+def test_what_weighs_losses_is_told_them_without_their_weights(tmp_path, tokenizer, weights, balancing, monkeypatch):
     told = []
     kind = type(methods.loss_method(balancing, ["a"], 0.1))
     monkeypatch.setattr(kind, "update", lambda self, losses, after: told.append((losses, after)))
@@ -121,7 +121,7 @@ def test_what_weighs_losses_is_told_them_without_their_weights(tmp_path, tokeniz
     assert told[1][0] == pytest.approx(told[0][0], rel=1e-6)
 
 
-def test_a_factor_that_nothing_was_multiplied_by_is_not_in_the_mean(tmp_path, tokenizer, weights):  # noqa: F811
+def test_a_factor_that_nothing_was_multiplied_by_is_not_in_the_mean(tmp_path, tokenizer, weights):
     data = rows(16, topic_every=1)
     for row in data[:8]:
         row["targets"]["sentiment"] = None
@@ -139,7 +139,7 @@ def test_a_factor_that_nothing_was_multiplied_by_is_not_in_the_mean(tmp_path, to
 
 
 @pytest.mark.parametrize("balancing", ["famo", "gradnorm", "mgda"])
-def test_answers_of_another_model_cannot_be_balanced_by_progress(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+def test_answers_of_another_model_cannot_be_balanced_by_progress(tmp_path, tokenizer, weights, balancing):
     model = fresh(weights)
     job = trainer(tmp_path, tokenizer, model)
     plain = job.train_dataset.datasets["train"]
@@ -150,14 +150,14 @@ def test_answers_of_another_model_cannot_be_balanced_by_progress(tmp_path, token
     MultiTaskTrainer(model, arguments(balancing="upgrad"), processing_class=tokenizer, train_dataset=taught)
 
 
-def test_balancing_by_micro_batches_is_warned_about(tmp_path, tokenizer, weights, caplog):  # noqa: F811
+def test_balancing_by_micro_batches_is_warned_about(tmp_path, tokenizer, weights, caplog):
     trainer(tmp_path, tokenizer, fresh(weights), balancing="upgrad")
     assert not caplog.records
     trainer(tmp_path, tokenizer, fresh(weights), balancing="upgrad", gradient_accumulation_steps=2)
     assert "balancing='upgrad' weighs the tasks of each micro-batch by themselves, 2 in an effective" in caplog.text
 
 
-def test_uncertainties_that_cannot_move_are_warned_about(tmp_path, tokenizer, weights, caplog):  # noqa: F811
+def test_uncertainties_that_cannot_move_are_warned_about(tmp_path, tokenizer, weights, caplog):
     trainer(tmp_path, tokenizer, fresh(weights), balancing="uncertainty", head_learning_rate=1.0)
     assert not caplog.records
     trainer(tmp_path, tokenizer, fresh(weights), balancing="uncertainty", head_learning_rate=1e-4)
@@ -165,7 +165,7 @@ def test_uncertainties_that_cannot_move_are_warned_about(tmp_path, tokenizer, we
 
 
 @pytest.mark.parametrize("balancing", ["upgrad", "uncertainty", "famo"])
-def test_a_task_absent_from_a_batch_takes_no_part(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+def test_a_task_absent_from_a_batch_takes_no_part(tmp_path, tokenizer, weights, balancing):
     data = rows(16, topic_every=1)
     for row in data[:8]:
         row["targets"]["sentiment"] = None
@@ -183,7 +183,7 @@ class Break(TrainerCallback):
         raise RuntimeError("broken")
 
 
-def test_a_run_that_fails_leaves_nothing_in_the_model(tmp_path, tokenizer, weights):  # noqa: F811
+def test_a_run_that_fails_leaves_nothing_in_the_model(tmp_path, tokenizer, weights):
     job = balanced(tmp_path, tokenizer, "upgrad", weights)
     job.add_callback(Break())
     with pytest.raises(RuntimeError, match="broken"):
@@ -211,21 +211,21 @@ def test_a_resumed_run_goes_on_with_what_balancing_knew(tmp_path, tokenizer, bal
 
 
 @pytest.mark.parametrize(("before", "after"), [("uncertainty", "gradnorm"), ("sum", "upgrad")])
-def test_a_run_cannot_be_resumed_with_another_balancing(tmp_path, tokenizer, weights, before, after):  # noqa: F811
+def test_a_run_cannot_be_resumed_with_another_balancing(tmp_path, tokenizer, weights, before, after):
     balanced(tmp_path, tokenizer, before, weights, save_strategy="epoch", num_train_epochs=1).train()
     job = balanced(tmp_path, tokenizer, after, weights)
     with pytest.raises(ValueError, match=f"must balance as its checkpoint, method '{before}', found '{after}'"):
         job.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
 
 
-def test_a_second_run_of_a_trainer_starts_anew(tmp_path, tokenizer, weights):  # noqa: F811
+def test_a_second_run_of_a_trainer_starts_anew(tmp_path, tokenizer, weights):
     job = balanced(tmp_path, tokenizer, "uncertainty", weights)
     job.train()
     job.train()
     assert logged(job, "balance")[0] == {"balance/topic": 1.0}  # all that the first batch has labels for
 
 
-def test_an_unknown_balancing_is_refused(tmp_path, tokenizer, weights):  # noqa: F811
+def test_an_unknown_balancing_is_refused(tmp_path, tokenizer, weights):
     with pytest.raises(ValueError, match="balancing must be one of .*'sum', 'uncertainty'.*, found 'best'"):
         balanced(tmp_path, tokenizer, "best", weights)
 
@@ -271,20 +271,20 @@ def test_conflicts_by_depth_need_steps_to_be_measured_at(tmp_path, tokenizer):
         trainer(tmp_path, tokenizer, conflict_by_depth=True)
 
 
-def test_losses_on_a_frozen_encoder_can_be_balanced(tmp_path, tokenizer, weights):  # noqa: F811
+def test_losses_on_a_frozen_encoder_can_be_balanced(tmp_path, tokenizer, weights):
     job = balanced(tmp_path, tokenizer, "famo", weights, freeze=["backbone"])
     job.train()
     assert any(logged(job, "balance"))
 
 
-def test_a_missing_package_is_named_before_training(tmp_path, tokenizer, weights, monkeypatch):  # noqa: F811
+def test_a_missing_package_is_named_before_training(tmp_path, tokenizer, weights, monkeypatch):
     monkeypatch.setattr(methods, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"found no torchjd.*pip install 'hf_multitask\[balancing\]'"):
         balanced(tmp_path, tokenizer, "pcgrad", weights)
     balanced(tmp_path, tokenizer, "nashmtl", weights)
 
 
-def test_two_epochs_of_dynamic_averages_are_warned_about(tmp_path, tokenizer, weights, caplog):  # noqa: F811
+def test_two_epochs_of_dynamic_averages_are_warned_about(tmp_path, tokenizer, weights, caplog):
     balanced(tmp_path, tokenizer, "dwa", weights, num_train_epochs=2)
     assert "does nothing in the first two epochs" in caplog.text
 
@@ -301,7 +301,7 @@ def test_adapters_are_trained_on_balanced_gradients(tmp_path, tokenizer):
 
 
 @pytest.mark.parametrize("balancing", ["sum", "uncertainty", "upgrad"])
-def test_conflicts_are_logged_at_their_steps_and_change_nothing(tmp_path, tokenizer, weights, balancing):  # noqa: F811
+def test_conflicts_are_logged_at_their_steps_and_change_nothing(tmp_path, tokenizer, weights, balancing):
     plain = balanced(tmp_path, tokenizer, balancing, weights)
     plain.train()
     job = balanced(tmp_path, tokenizer, balancing, weights, conflict_steps=3, conflict_by_depth=True)
@@ -317,7 +317,7 @@ def test_conflicts_are_logged_at_their_steps_and_change_nothing(tmp_path, tokeni
         torch.testing.assert_close(value, job.model.state_dict()[name], rtol=1e-4, atol=1e-6)
 
 
-def test_conflicts_are_those_of_the_whole_effective_batch(tmp_path, tokenizer, weights):  # noqa: F811
+def test_conflicts_are_those_of_the_whole_effective_batch(tmp_path, tokenizer, weights):
     found = []
     for accumulation in (1, 4):
         sizes = {"per_device_train_batch_size": 16 // accumulation, "gradient_accumulation_steps": accumulation}

@@ -9,6 +9,7 @@ from accelerate import skip_first_batches
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lengths import Lengths, lognormal
 from torch.utils.data import DataLoader
 
 from hf_multitask.data.batches import SAMPLING_STRATEGIES, BatchOrder
@@ -31,19 +32,6 @@ def mixture(*sizes: int, **values) -> Mixture:
 
 
 MIXED = mixture(61, 30, 10)  # 101 rows, a prime
-
-
-class Lengths:
-    """Rows of which only the lengths are known, in a random order."""
-
-    def __init__(self, lengths):
-        self.lengths = np.asarray(lengths)
-
-    def __len__(self):
-        return len(self.lengths)
-
-    def order(self, seed, epoch, num_epochs):
-        return np.random.default_rng([seed, epoch]).permutation(len(self))
 
 
 def processes(rows, num_processes: int, epoch: int = 0, **values) -> list[list[list[int]]]:
@@ -209,12 +197,6 @@ def test_iterating_uses_no_global_random_number():
     state = torch.get_rng_state()
     list(BatchOrder(MIXED, per_device_batch_size=8, **GROUPED))
     assert torch.equal(state, torch.get_rng_state())
-
-
-def lognormal(count: int) -> Lengths:
-    """Lengths as sentences have them: mean 24, sigma 0.6."""
-    draws = np.random.default_rng(0).lognormal(np.log(24) - 0.6**2 / 2, 0.6, count)
-    return Lengths(np.maximum(draws.round(), 1).astype(int))
 
 
 def padding(rows: Lengths, **values) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_bert
-from test_trainer import InterruptsAfter, first_gradients, fresh, relative_difference, trainer, weights  # noqa: F401
+from test_trainer import InterruptsAfter, first_gradients, fresh, relative_difference, trainer
 from transformers import TrainerCallback
 
 from hf_multitask.settings.lora_settings import LoraSettings
@@ -121,7 +121,7 @@ def test_a_mixed_batch_has_the_same_gradients_compiled(expected):
     assert relative_difference(gradients(model), wanted) < 1e-5
 
 
-def test_a_last_incomplete_group_of_accumulated_batches_is_exact(tmp_path, tokenizer, weights):  # noqa: F811
+def test_a_last_incomplete_group_of_accumulated_batches_is_exact(tmp_path, tokenizer, weights):
     settings = {"optim": "sgd", "learning_rate": 0.1, "head_learning_rate": 0.1, "lr_scheduler_type": "constant"}
     whole = trainer(tmp_path / "a", tokenizer, fresh(weights), **settings, per_device_train_batch_size=6)
     whole.train()
@@ -136,7 +136,7 @@ def test_a_last_incomplete_group_of_accumulated_batches_is_exact(tmp_path, token
             assert other[key] == pytest.approx(one[key], rel=1e-5)
 
 
-def test_training_in_bfloat16_keeps_float32_weights_and_losses(tmp_path, tokenizer, weights):  # noqa: F811
+def test_training_in_bfloat16_keeps_float32_weights_and_losses(tmp_path, tokenizer, weights):
     model, seen = fresh(weights), []
     model.register_forward_hook(lambda _m, _i, output: seen.extend([output.loss.dtype, output.losses["topic"].dtype]))
     job = trainer(tmp_path, tokenizer, model, bf16=True)
@@ -148,7 +148,7 @@ def test_training_in_bfloat16_keeps_float32_weights_and_losses(tmp_path, tokeniz
 
 
 @pytest.mark.parametrize("performance", ["off", "exact", "auto"])
-def test_each_step_in_bfloat16_reads_the_weights_of_that_step(tmp_path, tokenizer, weights, performance):  # noqa: F811
+def test_each_step_in_bfloat16_reads_the_weights_of_that_step(tmp_path, tokenizer, weights, performance):
     model, agree = fresh(weights), []
 
     def compare(layer, inputs, output):
@@ -167,7 +167,7 @@ def test_each_step_in_bfloat16_reads_the_weights_of_that_step(tmp_path, tokenize
 def test_adapters_and_heads_are_trained_the_same_with_checkpointing_and_in_bfloat16(
     tmp_path,
     tokenizer,
-    weights,  # noqa: F811
+    weights,
     arguments,
 ):
     def adapted():
@@ -183,7 +183,7 @@ def test_adapters_and_heads_are_trained_the_same_with_checkpointing_and_in_bfloa
 def test_heads_on_a_frozen_encoder_are_trained_the_same_with_activation_checkpointing(
     tmp_path,
     tokenizer,
-    weights,  # noqa: F811
+    weights,
 ):
     whole = first_gradients(trainer(tmp_path, tokenizer, fresh(weights), freeze=["backbone"]))
     arguments = {"freeze": ["backbone"], "activation_checkpointing": True}
@@ -203,7 +203,7 @@ def test_a_second_trainer_has_the_precision_it_asks_for(tmp_path, tokenizer, fir
 def test_a_model_that_was_trained_in_bfloat16_is_plain_and_its_trainer_still_evaluates_in_it(
     tmp_path,
     tokenizer,
-    weights,  # noqa: F811
+    weights,
 ):
     model, seen = fresh(weights), []
     job = trainer(tmp_path, tokenizer, model, bf16=True)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from architectures import tiny_model, token_ids
+from architectures import packed_bert, tiny_model, token_ids
 from test_trainer import rows, trainer
 from torch._dynamo.exc import InternalTorchDynamoError
 
@@ -20,11 +20,7 @@ from hf_multitask.training.compiled import compiled_layers
 LABELS = {"topic": torch.tensor([0, 1, 2]), "tone": torch.tensor([0, 1, -100])}
 
 
-@pytest.fixture
-def model():
-    model = tiny_model("bert").train()
-    model.set_attn_implementation(PACKED_ATTENTION)
-    return model
+model = pytest.fixture(packed_bert)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from processes import launch
 from safetensors.torch import load_file
-from test_trainer import relative_difference, trainer, weights  # noqa: F401 - a fixture
+from test_trainer import relative_difference, trainer
 
 from hf_multitask.training.loading import train_order
 
@@ -24,7 +24,7 @@ def run(folder, per_device, accumulation, processes, extra="plain"):
 
 
 @pytest.fixture(scope="module")
-def one_batch(tmp_path_factory, weights):  # noqa: F811
+def one_batch(tmp_path_factory, weights):
     run.weights = weights
     return run(tmp_path_factory.mktemp("one") / "run", 16, 1, processes=1)
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from hub_jobs import EXPECTED, assert_same, assert_without_token, load_elsewhere, local_logits, push, start
-from hub_server import FOR_EVER, HubServer
+from hub_server import FOR_EVER, serving
 
 pytestmark = pytest.mark.slow
 
@@ -13,10 +13,7 @@ BIG = {"vocab_size": 40_000, "hidden_size": 64}
 """Weights of 10 MB: more than the network takes before the other side has read anything."""
 
 
-@pytest.fixture
-def hub():
-    with HubServer() as server:
-        yield server
+hub = pytest.fixture(serving)
 
 
 def commits(hub):

@@ -1,11 +1,11 @@
 """Figures and their csv files: the numbers are the run's, the files are the same every time."""
 
-import csv
 import sys
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from conftest import read_csv
 from matplotlib.figure import Figure
 from records import METRICS, TASKS, record
 
@@ -16,11 +16,6 @@ from hf_multitask.publishing.confusion_figure import draw_confusion
 from hf_multitask.publishing.csv_files import CLASS_COLUMNS
 from hf_multitask.publishing.curves import points
 from hf_multitask.publishing.figures import write_figures
-
-
-def read(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +53,7 @@ def test_a_run_has_figures_of_the_labels_and_of_the_curves(written):
 def test_the_csv_of_a_confusion_has_the_records_labels_and_counts(written):
     folder, _ = written
     labels = list(TASKS[0].labels)  # one has a comma, a bar and a line break
-    rows = read(folder / "figures/confusion_topic.csv")
+    rows = read_csv(folder / "figures/confusion_topic.csv")
     assert rows[0] == ["right \\ given", *labels]
     assert [row[0] for row in rows[1:]] == labels
     assert [list(map(int, row[1:])) for row in rows[1:]] == record().confusion["topic"]
@@ -66,7 +61,7 @@ def test_the_csv_of_a_confusion_has_the_records_labels_and_counts(written):
 
 def test_the_csv_of_the_labels_has_the_records_scores(written):
     folder, _ = written
-    rows = read(folder / "figures/classes_topic.csv")
+    rows = read_csv(folder / "figures/classes_topic.csv")
     assert rows[0] == ["label", "precision", "recall", "f1", "support"]
     assert {row[0]: [float(cell) for cell in row[1:]] for row in rows[1:]} == {
         label: list(scores.values()) for label, scores in record().per_class["topic"].items()
@@ -217,7 +212,7 @@ def test_names_that_no_file_can_have_give_two_files_all_the_same(tmp_path):
     )
     figures = write_figures(run, tmp_path)
     assert [figure.image for figure in figures] == ["figures/confusion_a_b.png", "figures/confusion_A_b_2.png"]
-    assert [read(tmp_path / figure.table)[1][1] for figure in figures] == ["1", "2"]
+    assert [read_csv(tmp_path / figure.table)[1][1] for figure in figures] == ["1", "2"]
 
 
 @pytest.mark.parametrize("label", ["$x", "$a$ & b_{1", "_hidden", "日本語", "two\nlines", "🎉", "$\\nope{$"])

@@ -22,6 +22,8 @@ from hf_multitask.settings.command_line import parse_command_line
 from hf_multitask.settings.run_settings import RunSettings
 from hf_multitask.training.argument_parser import argument_names
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 TASKS = [
     {"name": "topic", "labels": ["News", "Opinion", "Fun"], "temperature": 1.5},
     {"name": "flags", "problem_type": "multi_label_classification", "labels": ["a", "b"], "thresholds": [0.25, 0.75]},
@@ -37,11 +39,6 @@ ONLY_TEST = {**TOPICS, "data_files": {"test": "test.csv"}}
 class StopAfterOneEpoch(TrainerCallback):
     def on_epoch_end(self, args, state, control, **kwargs):
         control.should_training_stop = True
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from conftest import TASKS, tiny_bert
 from datasets import Dataset
 from processes import launch
-from test_trainer import fresh, rows, trainer, weights  # noqa: F401 - a fixture
+from test_trainer import fresh, rows, trainer
 from transformers import TrainerCallback
 
 from hf_multitask.data.collation import MultiTaskCollator
@@ -106,7 +106,7 @@ def assert_equal(found, expected):
 def test_training_on_embeddings_ends_with_the_weights_of_training_on_texts_and_encodes_each_text_once(
     tmp_path,
     tokenizer,
-    weights,  # noqa: F811
+    weights,
     monkeypatch,
 ):
     settings = SETTINGS | {"num_train_epochs": 3}
@@ -124,7 +124,7 @@ def test_training_on_embeddings_ends_with_the_weights_of_training_on_texts_and_e
 def test_a_resumed_run_reads_the_embeddings_of_the_checkpoints_encoder(
     tmp_path,
     tokenizer,
-    weights,  # noqa: F811
+    weights,
 ):
     settings = SETTINGS | {"num_train_epochs": 2, "save_strategy": "epoch"}
     unbroken = trainer(tmp_path / "a", tokenizer, frozen(fresh(weights)), **settings)
@@ -135,7 +135,7 @@ def test_a_resumed_run_reads_the_embeddings_of_the_checkpoints_encoder(
     assert_equal(resumed.model, unbroken.model)
 
 
-def test_an_encoder_that_is_unfrozen_afterwards_is_trained(tmp_path, tokenizer, weights):  # noqa: F811
+def test_an_encoder_that_is_unfrozen_afterwards_is_trained(tmp_path, tokenizer, weights):
     job = trainer(tmp_path, tokenizer, frozen(fresh(weights)))
     job.train()
     job.model.backbone.encoder.requires_grad_(True)
@@ -145,7 +145,7 @@ def test_an_encoder_that_is_unfrozen_afterwards_is_trained(tmp_path, tokenizer, 
     assert not torch.equal(job.model.backbone.state_dict()[name], weights[f"backbone.{name}"])
 
 
-def test_workers_that_persist_do_not_keep_the_embeddings_of_a_run(tmp_path, tokenizer, weights):  # noqa: F811
+def test_workers_that_persist_do_not_keep_the_embeddings_of_a_run(tmp_path, tokenizer, weights):
     workers = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True, "eval_strategy": "epoch"}
     job = trainer(tmp_path, tokenizer, frozen(fresh(weights)), **workers)
     job.evaluate()
@@ -157,7 +157,7 @@ def test_workers_that_persist_do_not_keep_the_embeddings_of_a_run(tmp_path, toke
     assert job.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-6)
 
 
-def test_a_look_at_the_batches_changes_nothing(tmp_path, tokenizer, weights):  # noqa: F811
+def test_a_look_at_the_batches_changes_nothing(tmp_path, tokenizer, weights):
     job = trainer(tmp_path, tokenizer, frozen(fresh(weights)))
     before = job.train_dataset, job.eval_dataset
     texts = count_texts(job.model)
@@ -178,7 +178,7 @@ class Looks(TrainerCallback):
         self.job.get_train_dataloader()
 
 
-def test_a_look_at_the_batches_during_training_leaves_their_order(tmp_path, tokenizer, weights):  # noqa: F811
+def test_a_look_at_the_batches_during_training_leaves_their_order(tmp_path, tokenizer, weights):
     settings = SETTINGS | {"num_train_epochs": 3}
     alone, watched = (trainer(tmp_path, tokenizer, fresh(weights), **settings) for _ in range(2))
     watched.add_callback(Looks(watched))
@@ -189,7 +189,7 @@ def test_a_look_at_the_batches_during_training_leaves_their_order(tmp_path, toke
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_texts_out_and_both_get_all_embeddings(tmp_path, tokenizer, weights):  # noqa: F811
+def test_two_processes_share_the_texts_out_and_both_get_all_embeddings(tmp_path, tokenizer, weights):
     torch.save(weights, tmp_path / "weights.pt")
     launch(2, "frozen_job", tmp_path)
     found = [json.loads((tmp_path / f"embeddings-{rank}.json").read_text()) for rank in range(2)]
@@ -232,7 +232,7 @@ def test_an_encoder_with_a_trainable_layer_is_needed_in_every_step():
 def test_rows_without_lengths_are_taken_by_their_lengths_all_the_same(
     tmp_path,
     tokenizer,
-    weights,  # noqa: F811
+    weights,
     setting,
 ):
     models = [frozen(fresh(weights)) for _ in range(2)]
@@ -244,7 +244,7 @@ def test_rows_without_lengths_are_taken_by_their_lengths_all_the_same(
     assert_equal(models[1], models[0])
 
 
-def test_a_collator_of_ones_own_reads_texts_of_a_frozen_encoder_too(tmp_path, tokenizer, weights, caplog):  # noqa: F811
+def test_a_collator_of_ones_own_reads_texts_of_a_frozen_encoder_too(tmp_path, tokenizer, weights, caplog):
     models = [frozen(fresh(weights)) for _ in range(2)]
     for model in models:
         job = trainer(tmp_path, tokenizer, model, rows(23), **SETTINGS, eval_strategy="epoch")

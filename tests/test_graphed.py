@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import pytest
 import torch
-from architectures import tiny_model, token_ids
+from architectures import packed_bert, token_ids
 from test_short_texts import attend_each
 
 from hf_multitask.modeling import segments
-from hf_multitask.modeling.packing import LAYOUTS, PACKED_ATTENTION
+from hf_multitask.modeling.packing import LAYOUTS
 from hf_multitask.training import graphed as graphed_module
 from hf_multitask.training.cuda_graph import Recording, RecordingError
 from hf_multitask.training.graphed import GraphedBackbone, graphed
@@ -66,11 +66,7 @@ def recordings(monkeypatch):
     return PlayedBack.made
 
 
-@pytest.fixture
-def model():
-    model = tiny_model("bert").train()
-    model.set_attn_implementation(PACKED_ATTENTION)
-    return model
+model = pytest.fixture(packed_bert)
 
 
 def loss_of(model, lengths=LENGTHS, dtype=torch.bfloat16):

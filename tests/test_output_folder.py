@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from conftest import full_disk
 
 from hf_multitask import MultiTaskTrainingArguments
 from hf_multitask.training.checkpoints import mark_complete
@@ -189,10 +190,7 @@ def test_an_unwritable_output_dir_is_found_before_training(tmp_path):
 
 
 def test_a_full_disk_is_found_before_training(tmp_path, monkeypatch):
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="output_dir must be writable, found No space left on device"):
         claim(tmp_path / "run")
 

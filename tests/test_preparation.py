@@ -12,13 +12,10 @@ from hf_multitask.data.prepared_data import PreparedData
 from hf_multitask.data.skipped_rows import write_skipped_rows
 from hf_multitask.settings.run_settings import RunSettings
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 TOPICS = "text,topic\ngood film,News\nbad song,Opinion\n"
 MOODS = "first,second,mood\nvote lost,good,sad\nteam win,great,glad\n"
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hub_jobs import (
     local_logits,
     push,
 )
-from hub_server import TOKEN, HubServer
+from hub_server import TOKEN, serving
 from huggingface_hub import ModelCard
 
 pytestmark = pytest.mark.slow
@@ -21,10 +21,7 @@ STEPS = ("Training in progress, step 4", "Training in progress, step 8")
 LAST = "End of training"
 
 
-@pytest.fixture(scope="module")
-def hub():
-    with HubServer() as server:
-        yield server
+hub = pytest.fixture(scope="module")(serving)
 
 
 @pytest.fixture(scope="module")

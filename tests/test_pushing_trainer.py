@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from architectures import tiny_model
-from conftest import make_tokenizer, tiny_bert
+from conftest import full_disk, make_tokenizer, tiny_bert
 from huggingface_hub import ModelCard
 from test_trainer import rows, trainer
 from transformers import Trainer, TrainerCallback
@@ -239,11 +239,8 @@ def test_a_push_that_fails_is_warned_about_and_training_goes_on(tmp_path, tokeni
 
 
 def test_without_room_for_a_copy_training_goes_on(tmp_path, tokenizer, uploads, caplog, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(staging.os, "link", full)
-    monkeypatch.setattr(staging.shutil, "copy2", full)
+    monkeypatch.setattr(staging.os, "link", full_disk)
+    monkeypatch.setattr(staging.shutil, "copy2", full_disk)
     job = pushing(tmp_path, tokenizer)
     job.train()
     assert job.state.global_step == 8

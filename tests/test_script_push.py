@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import WORDS
 from hub_jobs import EXPECTED, assert_same, assert_without_token, load_elsewhere, local_logits, start
-from hub_server import FOR_EVER, TOKEN, HubServer
+from hub_server import FOR_EVER, TOKEN, serving
 from huggingface_hub import ModelCard
 from test_script import SCRIPT, write_rows
 
@@ -24,10 +24,7 @@ train(sys.argv[1:])
 SECRET_ROW = "a row that nobody should see"
 
 
-@pytest.fixture(scope="module")
-def hub():
-    with HubServer() as server:
-        yield server
+hub = pytest.fixture(scope="module")(serving)
 
 
 @pytest.fixture(scope="module")

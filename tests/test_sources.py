@@ -14,14 +14,11 @@ from datasets import Dataset, DatasetDict
 from hf_multitask.data.sources import given_splits, load_splits
 from hf_multitask.settings.dataset_settings import DatasetSettings
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 ROWS = [{"text": 'He said "no",\nand left.', "topic": "News"}, {"text": "Très bien; été", "topic": "Opinion"}]
 GIVEN = DatasetSettings(text="text", targets={"topic": "topic"})
 ONE = Dataset.from_list(ROWS)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ COUNT = 40
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+def _here(own_cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 

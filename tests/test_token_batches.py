@@ -9,6 +9,7 @@ from accelerate import skip_first_batches
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lengths import Lengths, lognormal
 from torch.utils.data import DataLoader
 
 from hf_multitask import MultiTaskTrainingArguments
@@ -20,25 +21,6 @@ from hf_multitask.training.argument_parser import parse_arguments
 from hf_multitask.training.loading import train_order
 
 GROUPED = {"sampling_strategy": "group_by_length"}
-
-
-class Lengths:
-    """Rows of which only the lengths are known, in a random order."""
-
-    def __init__(self, lengths):
-        self.tokens = self.lengths = np.asarray(lengths)
-
-    def __len__(self):
-        return len(self.tokens)
-
-    def drawn_tokens(self, seed, epoch, num_epochs):
-        return int(self.tokens.sum())
-
-    def order(self, seed, epoch, num_epochs):
-        return np.random.default_rng([seed, epoch]).permutation(len(self))
-
-    def identity(self, num_epochs):
-        return {}
 
 
 def mixture(*sizes, **values) -> Mixture:
@@ -172,12 +154,6 @@ def test_the_order_changes_with_seed_and_epoch_and_repeats_with_them():
         assert first == second != third
 
 
-def lognormal(count) -> Lengths:
-    """Lengths as sentences have them: mean 24, sigma 0.6."""
-    draws = np.random.default_rng(0).lognormal(np.log(24) - 0.6**2 / 2, 0.6, count)
-    return Lengths(np.clip(draws.round(), 1, 128).astype(int))
-
-
 def padding(rows, **values) -> float:
     """Tokens with padding over tokens without."""
     batches = [rows.tokens[batch] for batch in order_of(rows, max_tokens=2048, **values)]
@@ -185,7 +161,7 @@ def padding(rows, **values) -> float:
 
 
 def test_grouping_by_length_leaves_little_padding_and_makes_no_curriculum():
-    rows = lognormal(40_000)
+    rows = lognormal(40_000, longest=128)
     assert padding(rows) > 1.9
     assert padding(rows, accumulation_steps=2, **GROUPED) <= 1.10
     order = order_of(rows, max_tokens=2048, **GROUPED)
@@ -195,7 +171,7 @@ def test_grouping_by_length_leaves_little_padding_and_makes_no_curriculum():
 
 
 def test_batches_are_nearly_as_full_as_the_budget_allows():
-    rows = lognormal(40_000)
+    rows = lognormal(40_000, longest=128)
     tokens = np.array([rows.tokens[batch].sum() for batch in order_of(rows, max_tokens=4096)])
     assert tokens.max() <= 4096
     assert tokens.min() > 4096 - 3 * 128

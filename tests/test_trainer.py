@@ -88,12 +88,6 @@ def relative_difference(found, expected):
     return ((flat[0] - flat[1]).norm() / flat[1].norm()).item()
 
 
-@pytest.fixture(scope="module")
-def weights():
-    torch.manual_seed(0)
-    return tiny_bert().state_dict()
-
-
 def fresh(weights, **overrides):
     model = tiny_bert(**overrides)
     model.load_state_dict(weights)

@@ -5,19 +5,12 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_bert
 from test_trainer import KeepGradients, fresh, relative_difference, rows, trainer
 
 from hf_multitask import MultiTaskCollator
 from hf_multitask.data.flat_rows import FlatRows
 from hf_multitask.data.longest_first import LongestFirst
 from hf_multitask.training.description import told_arguments
-
-
-@pytest.fixture(scope="module")
-def weights():
-    torch.manual_seed(0)
-    return tiny_bert().state_dict()
 
 
 @pytest.mark.parametrize(("budget", "accumulation"), [(30, 5), (24, 6)])

@@ -1,10 +1,10 @@
 """What a card, its figures and its files tell of a comparison is what was measured."""
 
-import csv
 import dataclasses
 import math
 
 import pytest
+from conftest import read_csv
 from matplotlib.figure import Figure
 from records import record
 
@@ -80,11 +80,6 @@ def section(found, folder=None):
     run = record(**BARE, transfer=found)
     figures = [] if folder is None else write_figures(run, folder)
     return render_model_card(run, figures).partition("### Does sharing help?")[2].partition("\n### ")[0]
-
-
-def read(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
 
 
 def test_a_card_says_in_words_which_tasks_gained_lost_and_cannot_be_told_apart():
@@ -185,7 +180,7 @@ def test_every_table_of_the_section_stands_apart(tmp_path):
 def test_the_csv_has_every_seed_and_the_mean_with_its_interval(tmp_path):
     found = with_pairs()
     write_figures(record(**BARE, transfer=found), tmp_path)
-    rows = read(tmp_path / "figures/transfer.csv")
+    rows = read_csv(tmp_path / "figures/transfer.csv")
     topic = found.tasks[0]
     assert rows[1] == [
         "topic",
@@ -199,7 +194,7 @@ def test_the_csv_has_every_seed_and_the_mean_with_its_interval(tmp_path):
     assert rows[3][:4] == ["topic", "accuracy", "mean", "0.825"]
     assert [float(cell) for cell in rows[3][5:8]] == [0.0345, *topic.difference.interval]
     assert rows[3][8] == GAINED
-    pairs = read(tmp_path / "figures/transfer_pairs.csv")
+    pairs = read_csv(tmp_path / "figures/transfer_pairs.csv")
     assert [row[:2] for row in pairs[1:3]] == [["topic", "mood"], ["topic", "length"]]
     assert float(pairs[1][3]) == topic.beside["mood"].mean
 
