@@ -120,7 +120,8 @@ def test_card_and_terminal_tell_the_table_the_caveat_and_the_advice():
     assert len(advise(found)) == 3
 
 
-def test_a_run_that_was_not_measured_says_nothing_of_it(tmp_path):
+def test_a_run_that_was_not_measured_says_nothing_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: None)
     assert describe_agreement(record()) == ""
     assert advise(record()) == []
     assert "agree?" not in render_model_card(record())

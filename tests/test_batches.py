@@ -179,9 +179,7 @@ def test_skipping_the_first_batches_leaves_exactly_the_rest(strategy, skipped, e
 def test_the_order_does_not_depend_on_the_number_of_workers():
     order = BatchOrder(MIXED, per_device_batch_size=8, accumulation_steps=2, seed=2)
     alone = DataLoader(MIXED, batch_sampler=order, collate_fn=list)
-    workers = DataLoader(
-        MIXED, batch_sampler=order, collate_fn=list, num_workers=2, multiprocessing_context="spawn", timeout=120
-    )
+    workers = DataLoader(MIXED, batch_sampler=order, collate_fn=list, num_workers=2, timeout=120)
     assert list(workers) == list(alone)
 
 

@@ -318,13 +318,13 @@ def test_heads_that_nothing_trains_stay_as_they_are(folder):
 
 def test_distillation_keeps_earlier_answers_much_closer_than_nothing_does(folder):
     expected = earlier_outputs(folder)
-    training = {"num_train_epochs": 20, "learning_rate": 1e-3, "head_learning_rate": 3e-3, "weight_decay": 0.0}
+    training = {"num_train_epochs": 8, "learning_rate": 1e-3, "head_learning_rate": 3e-3, "weight_decay": 0.0}
     distances = {}
     for retain in ("none", "distill"):
         run = started(folder, retain=retain, training=training)
         run.trainer.train()
         distances[retain] = distance(outputs(run.trainer.model, make_tokenizer()), expected)
-        assert run.trainer.state.global_step == 80
+        assert run.trainer.state.global_step == 32
     assert distances["none"] > 0.2
     assert distances["distill"] < distances["none"] / 2.5
 

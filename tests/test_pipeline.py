@@ -16,7 +16,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 
 from hf_multitask import Task
 from hf_multitask.data.tokenization import tokenize
-from hf_multitask.modeling.batching import WINDOW
+from hf_multitask.modeling import batching
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 from hf_multitask.modeling.reading import cut_places
 from hf_multitask.modeling.reading import tokenize as read_tokens
@@ -98,11 +98,12 @@ def test_a_batch_has_texts_of_similar_length_the_longest_first(pipe, kinds):
     assert shapes == [(2, 11), (2, 4)]
 
 
-def test_a_stream_is_answered_in_its_order_while_it_is_read(pipe):
+def test_a_stream_is_answered_in_its_order_while_it_is_read(pipe, monkeypatch):
+    monkeypatch.setattr(batching, "WINDOW", 8)
     read = []
 
     def texts():
-        for index in range(1000):
+        for index in range(100):
             read.append(index)
             yield "good " * (1 + index * 7 % 13)
 
@@ -112,9 +113,9 @@ def test_a_stream_is_answered_in_its_order_while_it_is_read(pipe):
         ahead.append(len(read) - len(found))
         found.append(answer["length"]["score"])
     assert ahead[0] == 2, "the first batch is answered at once"
-    assert max(ahead) == 2 * WINDOW, "no more than a window is read ahead"
+    assert max(ahead) == 2 * 8, "no more than a window is read ahead"
     expected = [answer["length"]["score"] for answer in pipe(["good " * (1 + index * 7 % 13) for index in range(13)])]
-    assert found == pytest.approx([expected[index % 13] for index in range(1000)], rel=1e-4)
+    assert found == pytest.approx([expected[index % 13] for index in range(100)], rel=1e-4)
 
 
 def test_with_single_texts_a_stream_may_wait_for_each_answer(pipe):
