@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from datasets import Dataset, DatasetDict
 
-from hf_multitask.data.sources import given_splits, load_splits
+from hf_multitask.data.sources import given_splits, load_splits, load_stream
 from hf_multitask.settings.dataset_settings import DatasetSettings
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -181,7 +181,7 @@ def test_a_changed_file_is_read_again(load):
         ("train.csv", 'text,topic\na,x\n"b,y\nc,x\na "d" e,x\nf,y\n', "in row 2 a quote that is opened and not"),
         ("train.csv", '"text,topic\na,x\n', "in the header a quote that is opened and not closed"),
         ("train.csv", "text,topic,topic\na,x,y\n", "the column 'topic' twice"),
-        ("train.jsonl", '{"text": "a"}\n{"text\n', "in row 1"),
+        ("train.jsonl", '{"text": "a"}\n{"text\n', "in train.jsonl, no JSON in line 2"),
         ("train.json", "{", "JSON"),
         ("train.parquet", "PAR1", "Parquet"),
         ("train.csv.gz", "text,topic\na,x\n", "Not a gzipped file"),
@@ -317,3 +317,119 @@ def test_bytes_that_are_no_utf_8_are_refused(load, tmp_path):
     pa.parquet.write_table(pa.table({"text": bytes_of, "topic": ["x", "y"]}), tmp_path / "x")
     with pytest.raises(ValueError, match="datasets.news, split 'train': its texts must be UTF-8, found: .*"):
         load({"train.parquet": (tmp_path / "x").read_bytes()})
+
+
+A, B = '{"text": "a", "topic": "p"}\n', '{"text": "b", "topic": "q"}\n'
+
+
+def of_two_files(load, first: str, second: str, **settings):
+    """The rows of two files of one split."""
+    return load({"a.jsonl": first, "b.jsonl.gz": gzip.compress(second.encode())}, data_files=["a.jsonl", "b.jsonl.gz"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        (
+            A + B,
+            B + '{"text": 5, "topic": "p"}\n',
+            r"'text' .*'a' \(str\) in row 1 of a\.jsonl and 5 \(int\) in row 2 of b",
+        ),
+        (
+            A,
+            '{"text": "b", "topic": 12.50}\n',
+            r"'topic' .*'p' \(str\) in row 1 .*12\.5 \(float\) in row 1 of b\.jsonl\.gz",
+        ),
+        (A, '{"text": "b", "topic": true}\n', r"'topic' .*True \(bool\)"),
+        (A, '{"text": "b", "topic": ["p"]}\n', r"'topic' .*\['p'\] \(list\)"),
+        (A.replace('"p"', "1"), '{"text": "b", "topic": true}\n', r"'topic' .*1 \(int\) .*True \(bool\)"),
+        (A.replace('"p"', "1"), '{"text": "b", "topic": "01"}\n', r"'topic' .*1 \(int\) .*'01' \(str\)"),
+        (A.replace('"p"', '["p"]'), '{"text": "b", "topic": ["q", 1]}\n', r"'topic' .*'p' \(str\) .*1 \(int\)"),
+    ],
+)
+def test_a_column_of_json_with_several_kinds_of_value_is_refused_with_file_and_row(load, first, second, found):
+    with pytest.raises(ValueError, match=rf"^datasets\.news, split 'train': the column {found}.* Write all as strings"):
+        of_two_files(load, first, second)
+
+
+def test_one_odd_cell_behind_ten_megabytes_of_json_changes_no_other(load):
+    rows = "".join(json.dumps({"text": "x" * 2_000_000, "topic": "pq"[row % 2]}) + "\n" for row in range(7))
+    with pytest.raises(
+        ValueError, match=r"'topic' must hold values of one type, .* 3 \(int\) in row 8 of train\.jsonl"
+    ):
+        load({"train.jsonl": rows + '{"text": "b", "topic": 3}\n'})
+
+
+@pytest.mark.parametrize(
+    "value", ["2020-05-01", "2020-05-01 10:00:00", "2020-05-01T10:00:00Z", "01", "1.0", "null", "[1]"]
+)
+def test_strings_of_json_stay_as_they_are_whatever_they_look_like(load, value):
+    rows = of_two_files(load, A, json.dumps({"text": value, "topic": value}) + "\n")["train"]
+    assert rows[:] == {"text": ["a", value], "topic": ["p", value]}
+    alone = load({"train.json": json.dumps([{"text": value, "topic": value}])}, data_files="train.json")["train"]
+    assert alone[:] == {"text": [value], "topic": [value]}
+
+
+def test_whole_numbers_of_json_beside_others_are_numbers(load):
+    rows = of_two_files(load, A.replace('"p"', "1"), B.replace('"q"', "0.12345678901234567"))["train"]
+    assert rows["topic"][:] == [1.0, 0.12345678901234567]
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        (str(2**53 + 1), "at most 9,007,199,254,740,992 beside numbers with a point"),
+        (str(-(2**64)), "at most 9,223,372"),
+    ],
+)
+def test_whole_numbers_of_json_that_would_change_are_refused(load, first, message):
+    second = "0.5" if "point" in message else "1"
+    with pytest.raises(ValueError, match=f"'topic' must hold whole numbers of {message}.* in row 1 of a.jsonl"):
+        of_two_files(load, A.replace('"p"', first), B.replace('"q"', second))
+
+
+def test_other_columns_of_json_may_hold_anything(load):
+    more = [
+        {"text": "a", "topic": "p", "k": 1},
+        {"topic": "q", "text": "b", "k": {"m": [True, "x"]}},
+        {"k": "2020-01-01"},
+    ]
+    rows = load({"train.jsonl": "".join(json.dumps(row) + "\n" for row in more)})["train"]
+    assert rows[:] == {"text": ["a", "b", None], "topic": ["p", "q", None]}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("as_list", [True, False])
+def test_json_of_any_layout_gives_the_same_rows(load, indent, as_list):
+    content = json.dumps(ROWS, indent=indent) if as_list else "\n".join(json.dumps(row, indent=indent) for row in ROWS)
+    assert [dict(row) for row in load({"train.json": "\n" + content})["train"]] == ROWS
+
+
+def test_json_that_is_no_rows_is_refused(load):
+    with pytest.raises(ValueError, match="in train.json, in row 2 no mapping from columns to cells"):
+        load({"train.json": '[{"text": "a"},\n 3]'})
+
+
+@pytest.mark.parametrize("name", ["train.json", "train.jsonl"])
+def test_a_column_that_a_row_of_json_has_twice_is_refused(load, name):
+    row = '{"text": "a", "topic": "p", "topic": "q"}'
+    with pytest.raises(ValueError, match=f"in {name}, no JSON.*: 'topic' twice in a mapping"):
+        load({name: f"[{row}]" if name == "train.json" else A + row})
+
+
+def test_a_column_that_json_lacks_is_left_to_be_told_with_the_others(load):
+    assert load({"train.jsonl": '{"text": "a", "label": "x"}\n'})["train"].column_names == ["text", "label"]
+
+
+def test_streams_of_json_are_checked_before_they_begin_and_have_a_part_per_file(tmp_path):
+    settings = DatasetSettings(
+        path=str(tmp_path), text="text", targets={"topic": "topic"}, data_files=["a.jsonl", "b.jsonl"], streaming=True
+    )
+    (tmp_path / "a.jsonl").write_text(A)
+    (tmp_path / "b.jsonl").write_text('{"text": "2020-05-01", "topic": "q"}\n')
+    stream, _ = load_stream("news", settings, tmp_path)
+    assert list(stream) == [{"text": "a", "topic": "p"}, {"text": "2020-05-01", "topic": "q"}]
+    assert stream.num_shards == 2
+    (tmp_path / "b.jsonl").write_text('{"text": 5, "topic": "q"}\n')
+    with pytest.raises(ValueError, match=r"the column 'text' must hold values of one type, .*row 1 of b\.jsonl"):
+        load_stream("news", settings, tmp_path)

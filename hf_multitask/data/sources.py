@@ -9,8 +9,9 @@ from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
 
 from ..files.formats import format_suffix
 from ..settings.dataset_settings import SPLITS, DatasetSettings
-from .csv_files import ENCODING, check_cells, csv_options
-from .escapes import check_escapes
+from .csv_files import check_cells, csv_options
+from .json_columns import MixedColumnError
+from .json_dataset import load_json
 from .split_names import SPLIT_STEMS, by_split, one_by_split, tell_left_over
 
 BUILDERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
@@ -41,7 +42,8 @@ def load_splits(name: str, settings: DatasetSettings, folder: Path, needs_train:
     if path is None:
         splits = _load_from_hub(where, settings)
     else:
-        splits = {split: _load_files(where, split, files) for split, files in _files(where, path, settings).items()}
+        files = _files(where, path, settings)
+        splits = {split: _load_files(where, split, of_split, settings) for split, of_split in files.items()}
     _check_splits(where, splits, source, needs_train)
     return splits
 
@@ -72,8 +74,12 @@ def load_stream(name: str, settings: DatasetSettings, folder: Path) -> tuple[Ite
     else:
         files = _files(where, path, settings)
         _check_has_train(where, files, source)
-        others = {split: _load_files(where, split, of_split) for split, of_split in files.items() if split != "train"}
-        stream = _load_files(where, "train", files["train"], streaming=True)
+        others = {
+            split: _load_files(where, split, of_split, settings)
+            for split, of_split in files.items()
+            if split != "train"
+        }
+        stream = _load_files(where, "train", files["train"], settings, streaming=True)
     _check_rows(where, others)
     return stream, others
 
@@ -209,7 +215,7 @@ def _stem(name: str) -> str:
     return name.split(".")[0]
 
 
-def _load_files(where: str, split: str, files: list[Path], streaming: bool = False) -> Any:
+def _load_files(where: str, split: str, files: list[Path], settings: DatasetSettings, streaming: bool = False) -> Any:
     """The rows of `files`, as a `Dataset`; where it is `streaming`, as an `IterableDataset`."""
     suffixes = {format_suffix(file) for file in files}
     missing = [str(file) for file in files if not file.is_file()]
@@ -226,11 +232,13 @@ def _load_files(where: str, split: str, files: list[Path], streaming: bool = Fal
             f"found {suffix}: in a part of such a file, a row that is too long shifts others. Convert them."
         )
     try:
+        if BUILDERS[suffix] == "json":
+            return load_json(files, settings.columns, streaming)
         if streaming:
             return load_dataset(BUILDERS[suffix], data_files=names, split="train", streaming=True)
-        if BUILDERS[suffix] == "json":
-            check_escapes(files)
         return load_dataset(BUILDERS[suffix], data_files=names, split="train", **_options(files, suffix))
+    except MixedColumnError as error:
+        raise ValueError(f"{where}, split {split!r}: {error}") from None
     except Exception as error:  # each format, and each compression, has its own
         raise ValueError(
             f"{where}, split {split!r}: {', '.join(map(str, files))} must be readable {suffix} in UTF-8 with at least "
@@ -243,7 +251,7 @@ def _options(files: list[Path], suffix: str) -> dict[str, Any]:
     if BUILDERS[suffix] == "csv":
         check_cells(files, suffix)
         return csv_options(files, suffix)
-    return {"encoding": ENCODING} if BUILDERS[suffix] == "json" else {}
+    return {}
 
 
 def _cause(error: Exception) -> str:

@@ -51,6 +51,12 @@ class DatasetSettings:
         """The one or two columns with text."""
         return [self.text] if isinstance(self.text, str) else self.text
 
+    @property
+    def columns(self) -> list[str]:
+        """All columns that are read, each once."""
+        targets = [column for task in self.targets for column in self.target_columns(task)]
+        return list(dict.fromkeys([*self.text_columns, *targets]))
+
     def hub_id(self, folder: Path) -> str | None:
         """The dataset's id on the Hub; `None` where `path` names a file or folder, from here or from `folder`."""
         if self.path is None or Path(self.path).expanduser().exists() or (folder / self.path).exists():
