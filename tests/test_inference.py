@@ -1,5 +1,7 @@
 """The kind of a task and its labels are read off its targets; what could mean several things is refused."""
 
+import re
+
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
@@ -63,6 +65,30 @@ def test_the_kind_is_read_off_one_column(values, expected):
 def test_lists_beside_lists_of_words_are_labels_of_words(words):
     assert kind(column([["X"], ["O", "X"]], words)) == "token_classification"
     assert kind(column(['["X"]', '["O", "X"]'], words)) == "token_classification"
+
+
+@pytest.mark.parametrize("other", ["Hello there", '["Hi"', "['Hi']"])
+def test_a_text_that_is_no_list_of_words_beside_such_is_refused_with_its_row(other):
+    texts, tags = ['["Kim", "left"]', None, other], ['["B-P", "O"]', None, '["O"]']
+    found = (
+        rf"'\[\"Kim\", \"left\"\]' in row 1 and .*{re.escape(other[-4:])}.* in row 3, in the column 'text' of {WHERE}"
+    )
+    with pytest.raises(ValueError, match=f"all texts must be lists of words, or none, found {found}"):
+        kind(column(tags, texts))
+
+
+@pytest.mark.parametrize("text", ["[1]", "[]"])
+def test_a_text_that_is_json_and_no_list_of_words_stays_a_text(text):
+    assert kind(column([["a"], ["b"]], ["Hello there", text])) == MULTI
+
+
+@pytest.mark.parametrize("values", [[["B-P", "O"], ["O"]], ['["O", "I-P"]', "[]"]])
+def test_tags_of_words_beside_plain_texts_are_refused_with_what_to_do(values):
+    with pytest.raises(
+        ValueError, match=r"found \['.*-P', 'O'\] beside texts, first in row 1 of .* lists of their words"
+    ):
+        kind(column(values, ["Kim left", "left"]))
+    assert kind(column([["B-P"], ["B-Q"]], ["Kim left", "left"])) == MULTI
 
 
 def test_class_labels_are_labels():

@@ -23,6 +23,7 @@ from .cells import (
 from .forms import GIVE_KIND, check_one_form, check_written, form_of, is_shown_list
 from .look_alikes import check_look_alikes, warn_of_capitals, warn_of_missing
 from .targets import Source, check_names_labels, for_each_label, zero_or_one
+from .word_lists import check_no_tags, check_no_words
 
 Scalar = str | int | float | None
 
@@ -136,18 +137,24 @@ def _problem(task: str, columns: Sequence[Column], read: Callable[[Any, str], An
 
 def _kind_of_lists(task: str, columns: Sequence[Column]) -> str:
     forms: dict[str, str] = {}
+    names: dict[str, str] = {}
     for column in columns:
-        texts = [text for text in column.rows.select_columns(column.text)[:][column.text] if not is_empty(text)]
+        all_texts = column.rows.select_columns(column.text)[:][column.text]
+        texts = [text for text in all_texts if not is_empty(text)]
         if texts and all(map(is_list, texts)):
             return "token_classification"
+        check_no_words(task, all_texts, f"the column {column.text!r} of {column.where}")
         if texts and all(map(is_shown_list, texts)):
             forms["shown list"] = f"the column {column.text!r} of {column.where}: {shown(texts[0])}"
         for (cell,), place in column.cells(task):
             for item in list_of(cell, place) or ():
                 forms.setdefault(form_of(item, column.source), f"{place}: {shown(cell)}")
+                if isinstance(item, str):
+                    names.setdefault(item.strip(), place)
     check_written(task, forms)
     if "name" in forms:
         check_one_form(task, forms, {"name"})
+        check_no_tags(task, names)
         return "multi_label_classification"
     if "fraction" in forms:
         check_one_form(task, forms, {"fraction", "float", "whole number"})
