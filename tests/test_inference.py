@@ -146,6 +146,17 @@ def test_names_in_brackets_are_names(cell):
     assert kind(column(["a", cell], [cell] * 2)) == SINGLE
 
 
+@pytest.mark.parametrize("cell", ["1,000.5", "1,234,567", "-1,234,567.25", "1.000,5", "1.234.567,89", "+12,345"])
+def test_numbers_with_a_comma_between_or_behind_thousands_are_refused(cell):
+    with pytest.raises(ValueError, match=rf"found a comma in .*row 1 of .*'{re.escape(cell)}'"):
+        kind(column([cell, "2"], ["a text"] * 2))
+
+
+@pytest.mark.parametrize("cell", ["1,23,4", "1,000.", "1.00,5", "12,3456,789", ",5", "1.234.567"])
+def test_other_signs_between_digits_make_a_name(cell):
+    assert kind(column([cell, "b"], ["a text"] * 2)) == SINGLE
+
+
 @pytest.mark.parametrize("values", [["3,5", "4,1"], ["3,5", "2", "-1,25"], ["3,5", "2.5"], ['["3,5"]', '["4,1"]']])
 def test_numbers_with_a_comma_are_refused_with_what_to_write(values):
     with pytest.raises(

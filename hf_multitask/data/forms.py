@@ -6,8 +6,11 @@ from typing import Any
 from .cells import FRACTION, WHOLE, is_list
 from .targets import Source
 
-COMMA = re.compile(r"[-+]?\d+,\d+")
-"""A number as some countries write it; it could also be two."""
+COMMA = re.compile(r"[-+]?(\d+,\d+|\d{1,3}(,\d{3})+(\.\d+)?|\d{1,3}(\.\d{3})+,\d+)")
+"""A number with a comma before its fraction, as in 3,5 and 1.000,5, or between thousands, as in 1,000.5.
+
+3,5 could also be two numbers.
+"""
 
 PYTHON_LIST = re.compile(r"""\[\s*(['"].*['"]|[-+.]?\d[-+.\deE]*(\s+[-+.]?\d[-+.\deE]*)+)\s*\]""", re.DOTALL)
 """A list as Python or numpy show it, and pandas writes it to csv: ['a', 'b'], ['a' 'b'] or [0.5 1.]."""
