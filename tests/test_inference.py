@@ -186,7 +186,7 @@ def test_one_column_and_several_are_refused():
         (["b", "a", "b", None, " "], ["a", "b"]),
         ([10, 9, -1, None], ["-1", "9", "10"]),
         (["10", "9", "-1", ""], ["-1", "9", "10"]),
-        (["1", "01", "2"], ["01", "1", "2"]),
+        (["10", "02", "1"], ["1", "02", "10"]),
         ([True, False], ["False", "True"]),
         (["v1.5", "nan", "inf", "1_0"], ["1_0", "inf", "nan", "v1.5"]),
     ],
@@ -252,6 +252,14 @@ def test_labels_that_look_alike_are_refused_with_their_code_points(other):
         inferred(["News", other, "Opinion"])
     assert "labels must look different, found" in str(error.value)
     assert ascii(other) in str(error.value)
+
+
+@pytest.mark.parametrize("other", ["01", "+1", "001"])
+@pytest.mark.parametrize("problem_type", [SINGLE, "ordinal"])
+def test_labels_that_are_the_same_number_are_refused(other, problem_type):
+    with pytest.raises(ValueError, match=r"^Task 'topic': labels must be different numbers, found .*'1'.* list both"):
+        inferred(["1", "-1", other], problem_type=problem_type)
+    assert inferred(["1", "v" + other]) == ["1", "v" + other]
 
 
 def test_composed_and_decomposed_letters_are_refused():

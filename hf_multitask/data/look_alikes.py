@@ -4,6 +4,8 @@ import logging
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+from .cells import WHOLE
+
 logger = logging.getLogger(__name__)
 
 MISSING = ("na", "n/a", "#n/a", "<na>", "nan", "null")
@@ -23,11 +25,12 @@ def plain(label: str) -> str:
 
 
 def check_look_alikes(task: str, labels: Iterable[str]) -> None:
-    """Raise where two of the `labels` of `task` look the same.
+    """Raise where two of the `labels` of `task` look the same, or are the same whole number.
 
     Raises:
-        ValueError: They do; the message shows both by their code points.
+        ValueError: They do; the message shows both, those that look the same by their code points.
     """
+    numbers: dict[int, str] = {}
     seen: dict[str, str] = {}
     for label in labels:
         other = seen.setdefault(plain(label), label)
@@ -35,6 +38,14 @@ def check_look_alikes(task: str, labels: Iterable[str]) -> None:
             raise ValueError(
                 f"Task {task!r}: labels must look different, found {other!r} and {label!r}, which are {other!a} "
                 f"and {label!a}. Write them alike in the rows, or list both under tasks."
+            )
+        if not WHOLE.fullmatch(label):
+            continue
+        other = numbers.setdefault(int(label), label)
+        if other != label:
+            raise ValueError(
+                f"Task {task!r}: labels must be different numbers, found {other!r} and {label!r}. Write them alike in "
+                "the rows, or list both under tasks."
             )
 
 
