@@ -111,6 +111,26 @@ def test_a_row_counted_twice_is_a_row_that_occurs_twice():
             assert found == pytest.approx(metric.score(repeated)), metric.name
 
 
+def test_an_extreme_value_that_was_not_drawn_does_not_count():
+    generator = np.random.default_rng(0)
+    y = np.exp(generator.normal(size=40)).astype(np.float32)
+    y[0] = 3e8
+    x = (y * (1 + 0.3 * generator.normal(size=40))).astype(np.float32)
+    drawn = generator.integers(0, 40, (50, 40))
+    weights = np.stack([np.bincount(rows, minlength=40) for rows in drawn]).astype(np.float64)
+    answers = read_answers(task_of("regression"), x[:, None], y[:, None])
+    explicit = {
+        "pearson": [
+            stats.pearsonr(*values[:, rows].astype(np.float64))[0] for rows in drawn for values in [np.stack([x, y])]
+        ],
+        "r2": [sklearn_metrics.r2_score(y[rows].astype(np.float64), x[rows].astype(np.float64)) for rows in drawn],
+    }
+    assert 5 < (weights[:, 0] == 0).sum() < 45
+    for name, expected in explicit.items():
+        found = known_metrics(task_of("regression"))[name].compute(answers, weights)
+        assert found == pytest.approx(expected, rel=1e-6), name
+
+
 def test_a_flat_column_of_numbers_is_one_value_per_row():
     answers = read_answers(task_of("regression"), np.zeros((3, 1), dtype=np.float32), np.array([1.0, np.nan, 3.0]))
     assert answers.targets.tolist() == [[1.0], [3.0]]

@@ -13,7 +13,7 @@ from ..modeling.task import Task
 from .answers import Answers, Floats, divided
 
 CONSTANT = 1e-14
-"""Variance, over the square of the largest deviation, up to which values count as all the same."""
+"""Variance, over the square of the largest deviation of a row that counts, up to which values count as all the same."""
 
 
 def pearson(answers: Answers, weights_BR: Floats) -> Floats:
@@ -97,16 +97,20 @@ def _mean(values: Floats, weights_Bn: Floats) -> Floats:
     return divided(summed, weights_Bn.sum(axis=-1))
 
 
-def _centred(values: Floats) -> Floats:
-    """Values (n,) or (B, n) less their mean, over their largest deviation from it; 0 where they are all the same."""
-    centre = values.mean(axis=-1, keepdims=True)
-    deviations = values - centre
+def _centred(values: Floats, weights_Bn: Floats) -> tuple[Floats, Floats]:
+    """Values (n,) or (B, n) less their weighted mean, over the largest deviation of one with weight, and that, (B, 1).
+
+    Both are 0 where all values with weight are the same.
+    """
+    centre = _mean(values, weights_Bn)[:, None]
+    deviations = np.where(weights_Bn > 0, values - centre, 0.0)
     largest = np.abs(deviations).max(axis=-1, keepdims=True)
-    return divided(deviations, np.where(largest > 1e-13 * np.abs(centre), largest, 0.0))
+    largest = np.where(largest > 1e-13 * np.abs(centre), largest, 0.0)
+    return divided(deviations, largest), largest
 
 
 def _correlation(x: Floats, y: Floats, weights_Bn: Floats) -> Floats:
-    x, y = _centred(x), _centred(y)
+    (x, _), (y, _) = _centred(x, weights_Bn), _centred(y, weights_Bn)
     x_B, y_B = _mean(x, weights_Bn), _mean(y, weights_Bn)
     x_variance, y_variance = _mean(x**2, weights_Bn) - x_B**2, _mean(y**2, weights_Bn) - y_B**2
     varies = (x_variance > CONSTANT) & (y_variance > CONSTANT)
@@ -116,10 +120,9 @@ def _correlation(x: Floats, y: Floats, weights_Bn: Floats) -> Floats:
 
 def _r2(x: Floats, y: Floats, weights_Bn: Floats) -> Floats:
     errors = _mean((x - y) ** 2, weights_Bn)
-    scale = np.abs(y - y.mean()).max()
-    z = _centred(y)
+    z, scale = _centred(y, weights_Bn)
     variance = _mean(z**2, weights_Bn) - _mean(z, weights_Bn) ** 2
-    variance = np.where(variance > CONSTANT, variance, 0.0) * scale**2
+    variance = np.where(variance > CONSTANT, variance, 0.0) * scale[:, 0] ** 2
     return np.where(variance > 0, 1 - divided(errors, variance), np.where(errors > 0, 0.0, 1.0))
 
 
