@@ -389,3 +389,16 @@ def test_first_texts_of_words_are_answered_as_these_words():
     [first, second] = PreparedData([], {"train": {"rows": rows}}).first_texts("train", 2)
     assert (first, second) == (("good- film",), ("bad",))
     assert [first[0].spans, second[0].spans] == [[(0, 5), (6, 10)], [(0, 3)]]
+
+
+def test_texts_that_differ_by_space_and_swapped_pairs_of_a_similarity_are_cut_into_one_split(prepared, caplog):
+    lines = [f"t{row},u{row},{row}\nu{row},t{row} ,{row}\n" for row in range(20)]
+    pairs = {"files": {"train": "first,second,alike\n" + "".join(lines)}, "text": ["first", "second"], "test": 0.3}
+    data = prepared(
+        {"pairs": pairs | {"targets": {"alike": "alike"}}},
+        tasks={"alike": {"problem_type": "similarity", "score_range": [0, 20]}},
+    )
+    by_split = [{row["text"].strip("tu ") for row in data.splits[split]["pairs"]} for split in ("train", "test")]
+    assert [len(found) for found in by_split] == [14, 6]
+    assert not by_split[0] & by_split[1]
+    assert "trained on" not in caplog.text

@@ -168,7 +168,8 @@ def _with_cut_splits(
     if primary := next((task for task in dataset.targets if task in choices), None):
         targets = pc.struct_field(train.with_format("arrow")[:]["targets"], primary)
         strata = pc.fill_null(targets, -1).to_pylist()
-    parts = cut(text_keys(train), shares, strata, seed_of(settings), f"dataset {name!r}")
+    is_symmetric = any(task.problem_type == "similarity" for task in tasks if task.name in dataset.targets)
+    parts = cut(text_keys(train, in_any_order=is_symmetric), shares, strata, seed_of(settings), f"dataset {name!r}")
     return splits | {split: train.select(indices) for split, indices in parts.items()}
 
 

@@ -11,7 +11,7 @@ from datasets import Dataset
 from ..settings.run_settings import RunSettings
 from .prepared_data import PreparedData
 from .raw_rows import seed_of
-from .same_texts import text_keys
+from .same_texts import text_hashes
 
 logger = logging.getLogger(__name__)
 
@@ -132,5 +132,5 @@ def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 def _checksum(rows: Dataset) -> str:
     """Of where the rows come from, and of their texts, in their order."""
     found = hashlib.sha256("\n".join(rows["row"][:]).encode())
-    found.update(text_keys(rows).tobytes())
+    found.update(text_hashes(rows).tobytes())
     return found.hexdigest()
