@@ -108,6 +108,28 @@ def test_several_columns_of_numbers_are_values(values):
     assert kind(columns(x=[0, 1], y=values)) == REGRESSION
 
 
+@pytest.mark.parametrize("as_text", [int, str])
+def test_more_whole_numbers_than_half_the_rows_are_told_to_become_labels_each(as_text, caplog):
+    many, few = [as_text(7 * row) for row in range(11)] + [as_text(0)] * 9, [as_text(row // 2) for row in range(20)]
+    assert kind(column([*many, None], ["a"] * 21)) == SINGLE
+    (said,) = caplog.messages
+    assert said.startswith("Task 'topic': its 20 targets are 11 different whole numbers")
+    assert kind(column(few, ["a"] * 20)) == kind(column(many[:19], ["a"] * 19)) == SINGLE
+    assert kind(column([f"v{value}" for value in many], ["a"] * 20)) == SINGLE
+    assert len(caplog.messages) == 1
+
+
+def test_a_few_other_values_in_columns_of_0_and_1_are_told(caplog):
+    assert kind(columns(rude=[0, 1, 2, None], loud=[1, 0, 1, 0])) == REGRESSION
+    (said,) = caplog.messages
+    assert said.startswith(
+        "Task 'topic': 6 of the 7 cells in its columns are 0 or 1, and the others make it a regression"
+    )
+    assert f"first in row 3 of {WHERE}, column 'rude': the cell must hold 0 or 1, found 2. Correct these" in said
+    assert kind(columns(rude=[0, 1, 2], loud=[0.5, 3, 0])) == REGRESSION
+    assert len(caplog.messages) == 1
+
+
 def test_the_kind_is_that_of_all_splits_together():
     assert kind(column(["1.0", "2.0"], ["a"] * 2), column(["1.5"], ["a"])) == REGRESSION
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from datasets import Dataset, Features
@@ -20,6 +21,7 @@ from .cells import (
     shown,
     spelled,
 )
+from .doubts import warn_of_few_others, warn_of_many_classes
 from .forms import GIVE_KIND, check_one_form, check_written, form_of, is_shown_list
 from .look_alikes import check_look_alikes, warn_of_capitals, warn_of_missing
 from .targets import Source, check_names_labels, for_each_label, zero_or_one
@@ -109,6 +111,8 @@ def infer_problem_type(task: str, columns: Sequence[Column]) -> str:
             f"in {forms['float']}. They may be classes or values: give the task's problem_type under tasks."
         )
     check_one_form(task, forms, {"name", "whole number"})
+    if list(forms) == ["whole number"]:
+        warn_of_many_classes(task, chain.from_iterable(_all_cells(columns)))
     return "single_label_classification"
 
 
@@ -117,10 +121,19 @@ def _kind_of_columns(task: str, columns: Sequence[Column]) -> str:
         "multi_label_classification": zero_or_one,
         "regression": number_of,
     }
+    problem, first = None, None
     for kind, read in readers.items():
-        if (problem := _problem(task, columns, read)) is None:
+        first, problem = problem, _problem(task, columns, read)
+        if problem is None:
+            if first is not None:
+                place = str(first).removeprefix(f"Task {task!r}, ").partition(". ")[0]
+                warn_of_few_others(task, _all_cells(columns), place)
             return kind
     raise ValueError(f"{problem} {GIVE_KIND}") from problem
+
+
+def _all_cells(columns: Sequence[Column]) -> Iterator[tuple[Any, ...]]:
+    return chain.from_iterable(cells_of(column.rows, column.source.columns) for column in columns)
 
 
 def _problem(task: str, columns: Sequence[Column], read: Callable[[Any, str], Any]) -> ValueError | None:
