@@ -19,6 +19,7 @@ from hf_multitask import MultiTaskModel
 from hf_multitask.__main__ import main
 from hf_multitask.commands import bulk
 from hf_multitask.files.reading import column_of, read_chunks
+from hf_multitask.files.survey import survey
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 
 HERE = Path(__file__).parent
@@ -181,6 +182,23 @@ def test_a_column_of_json_that_changes_its_type_is_kept_in_json_and_refused_in_p
     message = refused(capsys, "predict", checkpoint, source, tmp_path / "mixed_out.parquet")
     assert "the column 'x' must be of one type" in message
     assert not list(tmp_path.glob("mixed_out.parquet*"))
+
+
+@pytest.mark.parametrize("chunk", [1, 4096])
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("nested", [lambda value: value, lambda value: [value], lambda value: {"a": [value]}])
+def test_whole_numbers_that_fractions_cannot_hold_are_refused_with_their_row(
+    tmp_path, monkeypatch, chunk, place, nested
+):
+    monkeypatch.setattr("hf_multitask.files.survey.CHUNK", chunk)
+    found = [{"text": "a", "x": nested(value)} for value in (3, 0.5, 2**53)]
+    source = write(tmp_path / "rows.jsonl", found)
+    assert survey(source, ["text"], with_types=True).rows == 3
+    found[place]["x"] = nested(-(2**53) - 1)
+    write(source, found)
+    with pytest.raises(ValueError, match=rf"rows\.jsonl, row {place + 1}: .* the column 'x' must .* beside fractions"):
+        survey(source, ["text"], with_types=True)
+    assert survey(write(source, found[place:][:1]), ["text"], with_types=True).rows == 1
 
 
 @pytest.mark.parametrize(
