@@ -170,6 +170,37 @@ def test_numbers_that_json_has_not_are_left_out(checkpoint, tmp_path, suffix):
     assert "[null, 1]" in told
 
 
+def test_infinities_of_a_column_are_kept_where_csv_can_hold_them(checkpoint, tmp_path):
+    table = pa.table({"text": ["good"] * 4, "x": [float("inf"), float("-inf"), float("nan"), 0.5]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    told = predict(checkpoint, tmp_path / "rows.parquet", tmp_path / "out.csv", "--tasks", "mood")
+    assert [row["x"] for row in told] == ["inf", "-inf", "", "0.5"]
+
+
+def test_empty_cells_of_a_csv_header_are_columns_as_pandas_names_them(checkpoint, tmp_path):
+    (tmp_path / "rows.csv").write_text("text,y,,\ngood,1,,2\n")
+    (told,) = predict(checkpoint, tmp_path / "rows.csv", tmp_path / "out.csv", "--tasks", "mood")
+    assert list(told)[:4] == ["text", "y", "Unnamed: 2", "Unnamed: 3"]
+    assert told["Unnamed: 3"] == "2"
+
+
+def test_nan_is_a_missing_text(checkpoint, tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text('{"text": NaN}\n{"text": "good"}\n')
+    first, second = predict(checkpoint, tmp_path / "rows.jsonl", tmp_path / "out.jsonl", "--tasks", "mood")
+    assert first["text"] is first["mood_label"] is None
+    assert second["mood_label"]
+    (tmp_path / "rows.jsonl").write_text('{"text": Infinity}\n')
+    assert "must hold a text, found inf" in refused(
+        capsys, "predict", checkpoint, tmp_path / "rows.jsonl", tmp_path / "no.jsonl"
+    )
+
+
+def test_a_number_of_thousands_of_digits_is_refused_with_its_line(checkpoint, tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text('{"text": "good"}\n{"text": "bad", "x": ' + "9" * 5_000 + "}\n")
+    message = refused(capsys, "predict", checkpoint, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
+    assert "must be readable jsonl in UTF-8, found: in line 2: Exceeds the limit" in message
+
+
 def test_a_column_of_json_that_changes_its_type_is_kept_in_json_and_refused_in_parquet(checkpoint, tmp_path, capsys):
     found = [{"text": "good", "x": 1}, {"text": "bad", "x": 2.5, "late": {"y": 1}}, {"text": "film", "x": None}]
     source = write(tmp_path / "rows.jsonl", found)

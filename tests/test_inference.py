@@ -284,6 +284,12 @@ def test_labels_that_are_the_same_number_are_refused(other, problem_type):
     assert inferred(["1", "v" + other]) == ["1", "v" + other]
 
 
+def test_a_label_of_thousands_of_digits_is_refused_with_its_row():
+    with pytest.raises(ValueError, match=r"^Task 'topic', row 2 of .*: a label .* must have at most 4,000 digits"):
+        inferred(["1", "9" * 5_000])
+    assert inferred(["1", "9" * 4_000]) == ["1", "9" * 4_000]
+
+
 def test_composed_and_decomposed_letters_are_refused():
     with pytest.raises(ValueError, match="labels must look different"):
         inferred(["caf\u00e9", "cafe\u0301"])

@@ -32,6 +32,9 @@ Scalar = str | int | float | None
 MOST_KEPT = 10_000
 """Different cells of a task that are remembered, so that each is looked at once; of numbers there may be millions."""
 
+MOST_DIGITS = 4_000
+"""Digits of a label that is a whole number: Python reads few more as a number."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -209,6 +212,11 @@ def infer_labels(task: str, problem_type: str, columns: Sequence[Column]) -> lis
             if in_lists and problem_type == "multi_label_classification":
                 check_names_labels(found, None, column.source, place)
                 lists.setdefault(len(found), (found, place))
+            if any(WHOLE.fullmatch(label) and len(label) > MOST_DIGITS for label in row if label is not None):
+                raise ValueError(
+                    f"{place}: a label that is a whole number must have at most {MOST_DIGITS:,} digits, found "
+                    f"{shown(cell)}. Correct it, or list the labels under tasks."
+                )
             fraction = next((label for label in row if label is not None and FRACTION.fullmatch(label)), None)
             if fraction is not None:
                 raise ValueError(

@@ -81,6 +81,8 @@ def _rechunked(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Tabl
 def _csv_rows(lines: Iterable[str], kind: str) -> Iterator[dict[str, str | None]]:
     rows = csv_rows(lines, kind)
     header = next(rows, [])
+    if header.count("") > 1:  # as spreadsheets write columns without cells; named as pandas names them
+        header = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:
         raise MalformedError(f"the column {repeated[0]!r} twice")
@@ -100,7 +102,7 @@ def _json_rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             if "\\u" in line:
                 json.dumps(row, ensure_ascii=False).encode()  # halves of surrogate pairs are no text
             yield row
-    except json.JSONDecodeError as error:
-        raise MalformedError(f"in line {number}: {error}") from error
     except (UnicodeError, RecursionError) as error:
         raise MalformedError(f"at line {number}: {error}") from error
+    except ValueError as error:  # no JSON, or a number of thousands of digits
+        raise MalformedError(f"in line {number}: {error}") from error

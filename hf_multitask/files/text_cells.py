@@ -1,6 +1,7 @@
 """What the cells of a column with texts hold: a text each, or a list of its words."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def read_texts(chunk: Chunk, names: Sequence[str], with_words: bool) -> list[tup
 
 
 def check_text(cell: Any, where: str, with_words: bool) -> None:
-    """Raise unless a cell holds a text, a list of words where it may, or nothing.
+    """Raise unless a cell holds a text, a list of words where it may, or nothing (or NaN, by which pandas means so).
 
     Args:
         cell: The cell, as [`read_texts`] reads it.
@@ -37,7 +38,7 @@ def check_text(cell: Any, where: str, with_words: bool) -> None:
         for word in cell:
             if not isinstance(word, str) or not word.strip():
                 raise ValueError(f"{where}: every word must be a text, found {word!r} in {cell!r:.200}. Correct it.")
-    elif cell is not None and not isinstance(cell, str):
+    elif not (cell is None or isinstance(cell, str) or (isinstance(cell, float) and math.isnan(cell))):
         or_words = ""
         if isinstance(cell, list):
             or_words = " Lists of words are read where the model labels words, in the column of the first texts."

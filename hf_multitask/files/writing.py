@@ -46,7 +46,8 @@ def write_part(
         if kind == "jsonl":
             text.write(json.dumps(cells, ensure_ascii=False) + "\n")
         else:
-            writer.writerow([_csv_cell(cells.get(name)) for name in columns])
+            infinite = {name: str(cell) for name, cell in found.items() if isinstance(cell, float) and math.isinf(cell)}
+            writer.writerow([infinite.get(name) or _csv_cell(cells.get(name)) for name in columns])
     text.detach()  # which writes what it holds, and leaves the file open
 
 
