@@ -293,14 +293,21 @@ def test_a_run_without_a_complete_checkpoint_says_so_where_none_is_named(tmp_pat
         started(tmp_path, tokenizer).train(resume_from_checkpoint=True)
 
 
+TWO_EPOCHS = {"save_strategy": "epoch", "num_train_epochs": 2}
 RATES = [{"learning_rate": 1e-2}, {"head_learning_rate": 1e-2}, {"weight_decay": 0.5}, {"freeze": ["layers.0"]}]
 
 
+@pytest.fixture(scope="module")
+def resumable(tmp_path_factory, tokenizer) -> Path:
+    """A run that goes on from its `checkpoint-1` where nothing is changed."""
+    folder = tmp_path_factory.mktemp("resumable")
+    for checkpoint in (None, str(folder / "checkpoint-1")):
+        trainer(folder, tokenizer, **TWO_EPOCHS).train(resume_from_checkpoint=checkpoint)
+    return folder
+
+
 @pytest.mark.parametrize("other", RATES)
-def test_a_run_is_not_resumed_at_other_rates_than_those_of_its_checkpoint(tmp_path, tokenizer, other):
-    settings = {"save_strategy": "epoch", "num_train_epochs": 2}
-    trainer(tmp_path, tokenizer, **settings).train()
-    checkpoint = str(tmp_path / "checkpoint-1")
-    trainer(tmp_path, tokenizer, **settings).train(resume_from_checkpoint=checkpoint)
+def test_a_run_is_not_resumed_at_other_rates_than_those_of_its_checkpoint(resumable, tokenizer, other):
+    job = trainer(resumable, tokenizer, **TWO_EPOCHS | other)
     with pytest.raises(ValueError, match="must have the parameter groups of its checkpoint"):
-        trainer(tmp_path, tokenizer, **settings | other).train(resume_from_checkpoint=checkpoint)
+        job.train(resume_from_checkpoint=str(resumable / "checkpoint-1"))

@@ -12,6 +12,7 @@ from hf_multitask import MultiTaskModel, OnnxMultiTask
 from hf_multitask.__main__ import main
 from hf_multitask.exporting import onnx_export
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
+from hf_multitask.tables import four_digits
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ def test_an_export_scores_and_answers_as_its_checkpoint(finished, tmp_path, caps
         metric = record["metrics"][task]
         assert score == pytest.approx(of_the_run[f"eval_{task}_{metric}"], abs=1e-6)
         assert f"| {task} " in told
-        assert f"{score:.4f}" in told
+        assert four_digits(score) in told
     model = MultiTaskModel.from_pretrained(checkpoint)
     assert record["scores"].keys() == {task.name for task in model.config.tasks}
     assert ("int8" if quantize else "float32") in told.splitlines()[0]
