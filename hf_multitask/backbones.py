@@ -42,8 +42,8 @@ def resolve_backbone(name: str) -> str:
     """What to pass to `from_backbone` for `name`: a verified local folder for `packaged:<name>`, else `name` itself.
 
     Raises:
-        ValueError: There is no packaged backbone of this name, its weights are not the expected ones, or `name` is a
-            path at which no folder is.
+        ValueError: There is no packaged backbone of this name, or its weights are not the expected ones.
+        FileNotFoundError: `name` is a path at which no folder is.
         ModuleNotFoundError: Its package is not installed.
     """
     if not name.startswith(PREFIX):
@@ -65,11 +65,13 @@ def check_folder(name: str) -> None:
     """Raise where `name` is a path, and can be no id of the Hub, and no folder is there.
 
     Raises:
-        ValueError: So it is. (transformers would tell of a network that it cannot reach.)
+        FileNotFoundError: So it is. (transformers would tell of a network that it cannot reach.)
     """
     is_path = name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
     if is_path and not Path(name).is_dir():
-        raise ValueError(f"A model must be a local folder or an id on the Hub, found no folder {name}. Correct it.")
+        raise FileNotFoundError(
+            f"A model must be a local folder or an id on the Hub, found no folder {name}. Correct it."
+        )
 
 
 def published_name(name: str) -> str:

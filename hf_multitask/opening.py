@@ -21,7 +21,7 @@ def read_config(name_or_path: str) -> MultiTaskConfig:
         name_or_path: A local folder or an id on the Hub.
 
     Raises:
-        ValueError: It is no checkpoint of a multi-task model, holds adapters alone, or is a path without a folder.
+        ValueError: It is no checkpoint of a multi-task model, or holds adapters alone.
         OSError: There is none, or it cannot be read.
     """
     check_folder(name_or_path)

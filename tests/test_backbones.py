@@ -83,7 +83,7 @@ def test_a_local_backbone_is_published_without_its_path(tmp_path):
 
 @pytest.mark.parametrize("name", ["./none", "/none/at/all", "a/b/c", "~/none", "..\\none"])
 def test_a_path_without_a_folder_is_told_as_such(name):
-    with pytest.raises(ValueError, match="found no folder"):
+    with pytest.raises(FileNotFoundError, match="found no folder"):
         resolve_backbone(name)
-    with pytest.raises(ValueError, match="found no folder"):
+    with pytest.raises(FileNotFoundError, match="found no folder"):
         read_config(name)

@@ -170,7 +170,8 @@ def test_a_tokenizer_without_a_padding_token_pads_with_the_end_of_text(tokenizer
 
 
 @pytest.mark.parametrize("change", ["nothing", "max_length", "tokenizer"])
-def test_a_known_tokenizer_reads_from_the_cache_what_it_would_compute(pieces, tmp_path, change):
+def test_a_known_tokenizer_reads_from_the_cache_what_it_would_compute(pieces, tmp_path, change, monkeypatch):
+    monkeypatch.setattr("datasets.fingerprint._CACHING_ENABLED", True)  # others switch it off for a time
     texts("Washing", "is Washing is").save_to_disk(str(tmp_path / "rows"))
     rows = load_from_disk(str(tmp_path / "rows"))
     first = tokenize(rows, pieces, 5, Hasher.hash(pieces))
