@@ -38,6 +38,17 @@ def _no_code_is_left():
     shutil.rmtree(os.environ["HF_MODULES_CACHE"], ignore_errors=True)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _seeded_session():
+    set_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _seeded_module(_seeded_session):
+    """Models that a module's tests share are the same ones, whatever ran before."""
+    set_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.set_num_threads(1)
