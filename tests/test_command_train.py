@@ -3,10 +3,11 @@
 import dataclasses
 import logging
 
+import pytest
 from records import record
 
 from hf_multitask.commands import train
-from hf_multitask.modeling.hub import MARK
+from hf_multitask.modeling.hub import MARK, is_own_text
 
 
 def test_a_card_that_somebody_has_made_his_own_is_kept(tmp_path, caplog):
@@ -27,3 +28,18 @@ def test_figures_that_cannot_be_written_cost_no_card(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert train._draw(record(), tmp_path) == []
     assert "are left out, found:" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("card", "is_own"),
+    [
+        ("# Mine", True),
+        ("---\nlicense: mit\n---\nMine", True),
+        ("---\nlicense: [\n---\n", True),  # no YAML: somebody is at work on it
+        ("---\nlicense: mit\n---\n", False),
+        ("", False),
+        (f"# Ours\n{MARK}\n", False),
+    ],
+)
+def test_a_card_is_somebodys_own_where_it_has_words_and_no_mark(card, is_own):
+    assert is_own_text(card) is is_own

@@ -185,7 +185,9 @@ def _answer_samples(run: Run) -> list[Sample]:
     count = min(SAMPLES, max(1, MOST_ANSWERS // len(run.data.tasks)))
     texts = [(text,) for text in run.settings.sample_texts or ()] or run.data.first_texts(split, count)
     model = run.trainer.model
-    pipe = MultiTaskPipeline(model, run.tokenizer, device=model.device)  # by itself it would take a free accelerator
+    how = "off" if run.trainer.args.performance == "off" else "exact"
+    # By itself it would take a free accelerator.
+    pipe = MultiTaskPipeline(model, run.tokenizer, device=model.device, performance=how)
     return list(zip(texts, pipe(texts), pipe(texts, top_k=None), strict=True))
 
 

@@ -97,7 +97,12 @@ def _first_line(error: BaseException) -> str:
 
 def is_own_text(card: str) -> bool:
     """Whether somebody has written a card, or made it his own; facts for the Hub alone, without a text, are none."""
-    return MARK not in card and AUTOMATIC not in card and bool(ModelCard(card).text.strip())
+    if MARK in card or AUTOMATIC in card:
+        return False
+    try:
+        return bool(ModelCard(card).text.strip())
+    except Exception:  # whatever a header raises that is no YAML: no program has written it
+        return True
 
 
 class HubModel(PreTrainedModel):
