@@ -152,6 +152,20 @@ def test_each_process_drops_units_of_its_own_and_the_same_in_every_run(tmp_path)
     assert 0.3 < share < 0.7, "independent masks of a half agree in a half"
 
 
+def test_trainers_of_two_processes_that_share_a_model_each_compute_in_their_precision(tmp_path):
+    launch(2, "precision_job", tmp_path)
+    for rank in range(2):
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == [
+            ["half trains", "torch.bfloat16"],
+            ["half evaluates", "torch.bfloat16"],
+            ["nobody", "torch.float32"],
+            ["whole evaluates", "torch.float32"],
+            ["whole trains", "torch.float32"],
+            ["half evaluates again", "torch.bfloat16"],
+            ["half trains again", "torch.bfloat16"],
+        ]
+
+
 def test_training_rows_that_accelerate_would_read_twice_are_warned_about(caplog):
     args = SimpleNamespace(world_size=2, max_tokens_per_batch=None)
     assert train_order([{"input_ids": [1]}], None, args) is None

@@ -6,6 +6,7 @@ from typing import Any
 
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 PUT_THERE = ("forward", "_original_forward", "_is_accelerate_prepared")
 """Attributes of a model that accelerate has prepared."""
@@ -23,11 +24,11 @@ def make_plain(model: nn.Module) -> None:
 def own_precision(trainer: Any) -> Iterator[None]:
     """Evaluate as `trainer` trains, whoever has the model besides; behind it, the model is as it was.
 
-    In a run it is so already. What wraps the model as a whole, as for several processes, is left alone.
+    In a run it is so already. What shards or compiles the model as a whole is left alone.
     """
     accelerator, model = trainer.accelerator, trainer.model
     has_precision = accelerator.native_amp or "_original_forward" in model.__dict__  # the Trainer's, or another's
-    if trainer.is_in_train or not can_be_plain(trainer) or not has_precision:
+    if trainer.is_in_train or not _can_be_plain(trainer) or not has_precision:
         yield
         return
     before = {name: model.__dict__[name] for name in PUT_THERE if name in model.__dict__}
@@ -42,10 +43,23 @@ def own_precision(trainer: Any) -> Iterator[None]:
         model.__dict__.update(before)
 
 
+def leave_plain(trainer: Any) -> None:
+    """Take what a run put into and around its model away again, behind the run."""
+    if _can_be_plain(trainer):
+        make_plain(trainer.model)
+        _forget(trainer.accelerator, trainer.model)
+        trainer.model_wrapped = trainer.model
+
+
 def _forget(accelerator: Any, model: nn.Module) -> None:
-    accelerator._models = [prepared for prepared in accelerator._models if prepared is not model]
+    accelerator._models = [prepared for prepared in accelerator._models if _unwrapped(prepared) is not model]
 
 
-def can_be_plain(trainer: Any) -> bool:
-    """Whether nothing but a precision was put around the model of a Trainer."""
-    return trainer.model_wrapped is trainer.model and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+def _can_be_plain(trainer: Any) -> bool:
+    """Whether nothing was put around the model of a Trainer but a precision and what sums over processes."""
+    is_whole = not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+    return is_whole and _unwrapped(trainer.model_wrapped) is trainer.model
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return model.module if isinstance(model, DistributedDataParallel) else model

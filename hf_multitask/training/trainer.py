@@ -27,7 +27,7 @@ from .group_record import Record, check_groups, group_record, save_groups
 from .layerwise import find_backbone, format_groups, layerwise_parameter_groups
 from .loading import as_mixture, begin_epoch, train_order
 from .loss_log import TaskLossLog
-from .precision import can_be_plain, make_plain
+from .precision import leave_plain
 from .progress import load_progress, save_progress
 from .replaced import replaced
 from .run_callback import running
@@ -137,8 +137,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
                 return super().train(*args, **kwargs)
         finally:
             self.is_in_train = False  # `Trainer` leaves it behind an exception
-            if can_be_plain(self):
-                make_plain(self.model)
+            leave_plain(self)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """As [`Trainer._run_epoch`], in the order of that epoch."""
