@@ -9,17 +9,21 @@ import torch
 from conftest import TASKS, WORDS, tiny_bert
 from datasets import Dataset
 from test_bootstrap import KINDS, example
+from transformers import EarlyStoppingCallback
 
-from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments, Task
+from hf_multitask import GradualUnfreezing, MultiTaskTrainer, MultiTaskTrainingArguments, Task
+from hf_multitask.data.collation import MultiTaskCollator
 from hf_multitask.data.mapping import has_target
 from hf_multitask.data.mixing import Mixture
 from hf_multitask.data.tokenization import tokenize
 from hf_multitask.evaluation.answers import read_answers
 from hf_multitask.publishing.transfer_record import OPEN
+from hf_multitask.publishing.transfer_tables import describe_transfer
 from hf_multitask.settings.mixing_settings import MixingSettings
 from hf_multitask.transfer import TrainingClock, compare_single_task, workbench
 from hf_multitask.transfer.budget import Budget, rows_seen
 from hf_multitask.transfer.checks import check_models
+from hf_multitask.transfer.comparison import compare_task
 from hf_multitask.transfer.experiment import Experiment, experiments
 from hf_multitask.transfer.outcome import Numbers, Outcome, Store, answers_to
 from hf_multitask.transfer.run_arguments import run_arguments
@@ -365,9 +369,45 @@ def test_calibration_changes_nothing_of_a_comparison(shared, scored, no_training
     assert without_times(compare_single_task(trainer, new_model, scored, seeds=1)) == without_times(first)
 
 
-def test_the_shared_model_against_itself_is_not_told_apart(shared, scored):
-    (task,) = compare_single_task(shared(TASKS[:1]), new_model, scored, seeds=1).tasks
-    assert (task.difference.interval, task.difference.verdict) == ((0.0, 0.0), OPEN)
+def test_the_shared_model_against_itself_is_not_told_apart(shared, scored, tmp_path):
+    bench = Workbench(shared(), new_model, scored, tmp_path / "transfer")
+    outcomes = {Experiment(names, 0): bench.shared() for names in (NAMES, NAMES[:1])}
+    found = compare_task(bench.tasks[0], NAMES, (), 1, outcomes, bench.budget)
+    assert (found.difference.interval, found.difference.verdict) == ((0.0, 0.0), OPEN)
+
+
+def test_a_model_of_one_task_is_not_compared_with_itself(untrained, scored):
+    with pytest.raises(ValueError, match="needs a model of several tasks, found one of 'topic' alone"):
+        check_models(untrained(TASKS[:1]), scored, "test")
+
+
+@pytest.mark.parametrize("own", ["collator", "early stopping", "unfreezing", "optimizer"])
+def test_what_the_shared_run_was_given_and_no_other_would_have_is_refused(untrained, scored, tokenizer, own):
+    class OwnCollator(MultiTaskCollator):
+        pass
+
+    trainer = untrained()
+    match own:
+        case "collator":
+            trainer.data_collator = OwnCollator(tokenizer, trainer.model.config.tasks)
+            name = "OwnCollator"
+        case "early stopping":
+            trainer.add_callback(EarlyStoppingCallback(1))
+            name = "EarlyStoppingCallback"
+        case "unfreezing":
+            trainer.add_callback(GradualUnfreezing(2))
+            name = "GradualUnfreezing"
+        case "optimizer":
+            trainer.optimizer_cls_and_kwargs = (torch.optim.SGD, {"lr": 0.1})
+            name = "optimizer_cls_and_kwargs"
+    with pytest.raises(ValueError, match=f"trained by these alone, found {name} of your own"):
+        check_models(trainer, scored, "test")
+
+
+@pytest.mark.parametrize("rule", [{"early_stopping_patience": 1}, {"gradual_unfreezing_steps": 2}])
+def test_what_ends_a_run_or_unfreezes_it_by_an_argument_is_compared(untrained, scored, tokenizer, rule):
+    rules = {"eval_strategy": "epoch", "save_strategy": "epoch", **rule}
+    check_models(untrained(evaluated=make_rows(tokenizer, 12, shift=7), **rules), scored, "test")
 
 
 def test_pairs_are_compared_and_grouped(shared, scored):
@@ -377,6 +417,23 @@ def test_pairs_are_compared_and_grouped(shared, scored):
     assert topic.beside["sentiment"] == topic.difference  # of two tasks, the pair is the shared model
     together = topic.difference.gain + sentiment.difference.gain > 0
     assert record.groups == ((NAMES,) if together or record.groups_gain == 0 else (NAMES[:1], NAMES[1:]))
+
+
+def test_pairs_with_a_model_that_diverged_are_compared_and_not_grouped(shared, scored, monkeypatch):
+    answer = workbench.answers_to
+
+    def diverged(task, logits, labels):
+        outputs, *others = answer(task, logits, labels)
+        return outputs * np.nan, *others
+
+    trainer = shared()
+    record = compare_single_task(trainer, new_model, scored, seeds=1, pairs=True)
+    assert "No groups" not in describe_transfer(record)
+    monkeypatch.setattr(workbench, "answers_to", diverged)  # of the shared model, which is also the pair
+    record = compare_single_task(trainer, new_model, scored, seeds=1, pairs=True)
+    assert record.groups == ()
+    assert {task.difference.verdict for task in record.tasks} == {OPEN}
+    assert "No groups are proposed, because the outputs of a model are no numbers." in describe_transfer(record)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ class TransferRecord:
         split: The scored split, test or validation.
         shared: Costs of the one model of all tasks.
         single: Costs of a model for each task.
-        groups: Tasks to train together, as far as pairs tell; empty where no pairs were trained.
+        groups: Tasks to train together, as far as pairs tell; empty where no pairs were trained, or the outputs of a
+            model are no numbers.
         groups_gain: The estimated mean gain of these groups, in units of [`gain_of`].
         groups_exact: Whether all partitions were compared.
         stopped_early: Whether runs could end, or their best checkpoint be chosen, by the validation split.

@@ -89,6 +89,8 @@ def transfer_sentences(transfer: TransferRecord) -> list[str]:
         sentences.append("There is no test split: the validation split may have been looked at.")
     if transfer.groups:
         sentences.append(_groups(transfer))
+    elif any(task.beside for task in transfer.tasks):
+        sentences.append("No groups are proposed, because the outputs of a model are no numbers.")
     return sentences
 
 

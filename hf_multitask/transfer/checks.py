@@ -3,12 +3,18 @@
 from typing import Any
 
 from datasets import Dataset
+from transformers import EarlyStoppingCallback
 
+from ..data.collation import MultiTaskCollator
 from ..data.mapping import has_target
 from ..data.mixing import Mixture
+from ..training.freezing import GradualUnfreezing
 from ..training.trainer import MultiTaskTrainer
 from .budget import Budget
 from .run_arguments import check_arguments, evaluates
+
+ARGUMENT_OF = {EarlyStoppingCallback: "early_stopping_patience", GradualUnfreezing: "gradual_unfreezing_steps"}
+"""Callbacks that decide what becomes of a model -> the training argument that makes each in every run."""
 
 
 def check_models(trainer: MultiTaskTrainer, rows: Any, split: str) -> None:
@@ -20,10 +26,17 @@ def check_models(trainer: MultiTaskTrainer, rows: Any, split: str) -> None:
         split: What these are called.
 
     Raises:
-        ValueError: Other models cannot be trained by the same rules, or a task has no target where it needs one.
+        ValueError: Other models cannot be trained by the same rules, there is one task alone, or a task has no target
+            where it needs one.
     """
     args, mixture = trainer.args, trainer.train_dataset
     check_arguments(args)
+    _check_own_parts(trainer)
+    if len(trainer.model.config.tasks) < 2:
+        raise ValueError(
+            f"compare_single_task needs a model of several tasks, found one of {trainer.model.config.tasks[0].name!r} "
+            "alone, which nothing is shared with. Add a task, or leave compare_single_task out."
+        )
     taught = isinstance(mixture, Mixture) and any("teacher_logits" in d.column_names for d in mixture.datasets.values())
     if not isinstance(mixture, Mixture) or taught:
         raise ValueError(
@@ -38,6 +51,22 @@ def check_models(trainer: MultiTaskTrainer, rows: Any, split: str) -> None:
     budget = Budget(mixture, args)
     for task in compared:
         budget.check(task)
+
+
+def _check_own_parts(trainer: MultiTaskTrainer) -> None:
+    """Raise where a Trainer was given what decides about its model and no other run would have."""
+    found = [] if type(trainer.data_collator) is MultiTaskCollator else [type(trainer.data_collator).__name__]
+    for kind, argument in ARGUMENT_OF.items():
+        given = [one for one in trainer.callback_handler.callbacks if isinstance(one, kind)]
+        found += [kind.__name__] if len(given) > bool(getattr(trainer.args, argument)) else []
+    if trainer.optimizer_cls_and_kwargs is not None:
+        found.append("optimizer_cls_and_kwargs")
+    if found:
+        raise ValueError(
+            "compare_single_task needs a Trainer that its arguments tell all of, since other models are trained by "
+            f"these alone, found {' and '.join(found)} of your own. Leave it out; what ends a run or unfreezes it are "
+            f"the arguments {' and '.join(ARGUMENT_OF.values())}."
+        )
 
 
 def _check_targets(rows: Any, tasks: list[str], where: str) -> None:

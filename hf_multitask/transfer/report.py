@@ -1,5 +1,6 @@
 """Does sharing one encoder help? A trained multi-task model against a model of each task."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,11 @@ def compare_single_task(
         print(describe_transfer(compare_single_task(trainer, new_model, test_rows)))
 
     Every other model has the same arguments and number of examples of each of its tasks, and the start that
-    `new_model` gives it. The rows of a single-task model are those with a target of its task; its loss weight is 1.
-    The model of `trainer` is the shared one of the first seed; for each further seed, one more than the last, it is
-    trained again. Where evaluations do not choose the checkpoint or end a run, there are none. Scores are those of the
-    primary metrics, before calibration.
+    `new_model` gives it; of what else a Trainer may be given, such as an optimizer or callbacks, it has nothing. The
+    rows of a single-task model are those with a target of its task; its loss weight is 1. The model of `trainer` is the
+    shared one of the first seed; for each further seed, one more than the last, it is trained again. Where evaluations
+    do not choose the checkpoint or end a run, there are none. Scores are those of the primary metrics, before
+    calibration.
 
     What is done is kept in `transfer` in the Trainer's `output_dir`, so that a comparison that was killed goes on.
 
@@ -89,9 +91,9 @@ def compare_single_task(
         )
         for task in compared
     ]
-    grouping = None
-    if pairs and len(found) > 1:
-        grouping = group_tasks({of.task: {name: beside.gain for name, beside in of.beside.items()} for of in found})
+    gains = {of.task: {name: beside.gain for name, beside in of.beside.items()} for of in found}
+    known = all(math.isfinite(gain) for beside in gains.values() for gain in beside.values())
+    grouping = group_tasks(gains) if pairs and len(found) > 1 and known else None
     return TransferRecord(
         tasks=found,
         seeds=[trainer.args.seed + seed for seed in range(seeds)],
