@@ -1,21 +1,25 @@
 """The benchmarks: how samples are taken and judged, and that they run."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
+from conftest import WORDS
+from transformers import DistilBertConfig
 
 from hf_multitask.modeling.packing import PACKED_ATTENTION
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training_scripts"))
 try:
-    from benchmarks import bare_loop, graphs, memory, ours, sampling, stock, suite
+    from benchmarks import bare_loop, graphs, memory, ours, sampling, stock, suite, tasks
     from benchmarks.chart import draw
     from benchmarks.contention import Contention, CpuTimes
     from benchmarks.corpus import sentences
+    from benchmarks.floor import floor
     from benchmarks.markdown import markdown
     from benchmarks.overhead import Turns
     from benchmarks.sampling import Method, interleaved, measure
@@ -286,6 +290,49 @@ def test_the_benchmark_of_a_gpu_is_refused_on_a_cpu_before_anything_is_measured(
     with pytest.raises(SystemExit, match="The benchmark gpu must have --device cuda, found cpu"):
         suite.main(["floor", "gpu", "--quick", "--output", str(tmp_path / "results")])
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rounds", "0"], "--rounds: must be a whole number of at least 1, found '0'"),
+        (["--retries", "-1"], "--retries: must be a whole number of at least 0, found '-1'"),
+        (["--batch_size", "x"], "--batch_size: must be a whole number of at least 1, found 'x'"),
+        (["trainin"], "must be some of floor, training, .*, found 'trainin'"),
+        (["--data", "nowhere"], "--data must be a folder with a train.csv"),
+        (["--backbone", "./nowhere"], "found no folder ./nowhere"),
+        (["--output", __file__], "--output must be a folder without results, found a file on the way to"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_wrong_argument_ends_in_a_sentence_before_anything_is_measured(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.setattr(suite, "measure_all", lambda workload, asked: pytest.fail("measured"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        suite.main(words)
+    assert re.search(message, f"{ended.value} {capsys.readouterr().err}")
+
+
+def test_an_encoder_is_measured_whatever_its_configuration_calls_its_parts(tmp_path):
+    config = DistilBertConfig(vocab_size=50, dim=16, hidden_dim=64, n_layers=1, n_heads=2, dropout=0.3)
+    workload = Workload(["a text"], "no encoder", tmp_path, quick=True, method=Method(is_trial=True))
+    workload.config, workload.lengths = config, lambda texts: [4] * len(texts)
+    assert floor(workload).conditions["of the encoder"] == (32 * 24, 16, 64)
+    assert workload.conditions(["a text"], training=True)["dropout"] == 0.3
+
+
+def test_a_step_has_the_tokens_of_its_batch_where_there_are_fewer_texts_than_a_sample_reads(tmp_path, backbone_folder):
+    workload = Workload(WORDS[:3], backbone_folder, tmp_path, batch_size=4, quick=True)
+    measured = {}
+
+    def measure(variants, *_, **__):
+        measured.update({variant.name: variant.tokens / variant.amount for variant in variants})
+        return {}, {}
+
+    workload.measure = measure
+    tasks.tasks(workload)
+    assert measured["2 tasks"] == pytest.approx(4 * 3)  # [CLS] word [SEP]
+    assert measured["2 tasks, batches of 8"] == pytest.approx(8 * 3)
 
 
 def test_all_benchmarks_are_those_that_the_device_can_run(tmp_path, monkeypatch):

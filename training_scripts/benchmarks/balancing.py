@@ -30,7 +30,7 @@ def balancing(workload: Workload) -> Table:
     """The table."""
     steps = workload.steps(4)
     halved = dataclasses.replace(workload, batch_size=max(1, workload.batch_size // 2))
-    texts = halved.texts[: halved.batch_size * steps]
+    texts = halved.some(halved.batch_size * steps)
     variants: list[Variant] = []
     bars: list[Bar] = []
     for count in COUNTS[: 1 if workload.quick else None]:
@@ -68,7 +68,7 @@ def _watch(workload: Workload, variants: list[Variant], bars: list[Bar]) -> None
     """Add the monitor, over the same steps at every rate of looks."""
     steps = workload.steps(max(EVERY) + 1)  # of the counted ones, each rate watches its share
     quarter = dataclasses.replace(workload, batch_size=max(1, workload.batch_size // 4))
-    texts = [workload.texts[n % len(workload.texts)] for n in range(quarter.batch_size * steps)]
+    texts = quarter.some(quarter.batch_size * steps)
     off = f"sum, {FEWEST} tasks, {steps} steps"
     variants.append(step(quarter, texts, off, FEWEST, steps))
     for every in EVERY:

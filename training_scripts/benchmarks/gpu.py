@@ -40,11 +40,8 @@ def gpu(workload: Workload) -> Table:
     mean = sum(lengths) / len(lengths)
     loads = [dataclasses.replace(workload, batch_size=round(tokens / mean)) for tokens in TOKENS]
 
-    def some(count: int) -> list[str]:
-        return [workload.texts[n % len(workload.texts)] for n in range(count)]
-
-    texts = some(loads[-1].batch_size * STEPS)
-    rows = ours.data(workload, some(loads[-1].batch_size * (OUR_STEPS + WARM)), TASKS)
+    texts = workload.some(loads[-1].batch_size * STEPS)
+    rows = ours.data(workload, workload.some(loads[-1].batch_size * (OUR_STEPS + WARM)), TASKS)
     stock_rows = stock.data(workload, texts)
 
     def mine(name: str, tokens: int | None, quick: bool, warm: int = OUR_WARM, steps: int = OUR_STEPS) -> Variant:

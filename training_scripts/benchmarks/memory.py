@@ -66,7 +66,9 @@ def memory(workload: Workload) -> Table:
         scale=1,
         notes=[
             "The resident memory of a process that does this once, imports and data included. The exported graph was "
-            "made before, in another process."
+            "made before, in another process.",
+            "The two stock models, which are trained one after the other, are both in memory from the first to the "
+            "last, and so are their optimizers' states: a process that drops the first, or one for each, needs less.",
         ],
     )
 

@@ -38,7 +38,7 @@ def overhead(workload: Workload) -> Table:
     """The table."""
     narrow = dataclasses.replace(_narrow(workload), batch_size=BATCH)
     steps = workload.steps(STEPS)
-    texts = [workload.texts[n % len(workload.texts)] for n in range(BATCH * steps)]
+    texts = workload.some(BATCH * steps)
     rows, stock_rows = ours.data(workload, texts, TASKS), stock.data(workload, texts)
 
     def make_ours(**arguments: Any) -> Any:

@@ -9,7 +9,7 @@ from .workload import Workload
 def profile_step(workload: Workload) -> str:
     """The 25 operators with the most time of their own, over a few steps at the default arguments."""
     steps = workload.steps(8)
-    texts = workload.texts[: workload.batch_size * steps]
+    texts = workload.some(workload.batch_size * steps)
     made = ours.trainer(workload, ours.data(workload, texts, 2), 2, steps)
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if workload.device == "cuda" else [])
     with profile(activities=activities, record_shapes=False) as found:

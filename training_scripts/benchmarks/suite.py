@@ -50,6 +50,8 @@ SENTENCES = 8192
 def main(words: Sequence[str]) -> None:
     """Measure what the command line names, and write it."""
     asked = parser().parse_args(words)
+    if not (asked.alone or asked.profile):
+        check_output(asked.output)
     with TemporaryDirectory(prefix="benchmarks-") as scratch:
         workload = workload_of(asked, Path(scratch))
         if asked.alone:
@@ -73,8 +75,6 @@ def quiet() -> None:
 def measure_all(workload: Workload, asked: argparse.Namespace) -> None:
     """Every benchmark asked for, written as soon as it is there: one that breaks later takes nothing with it."""
     output: Path = asked.output
-    if (output / "results.json").exists():
-        raise SystemExit(f"--output must be a folder without results, found results.json in {output}. Name another.")
     output.mkdir(parents=True, exist_ok=True)
     possible = [name for name in BENCHMARKS if name != gpu.__name__ or asked.device == "cuda"]
     names = list(dict.fromkeys(["floor", *(asked.benchmarks or possible)]))
@@ -93,6 +93,15 @@ def measure_all(workload: Workload, asked: argparse.Namespace) -> None:
         staged.replace(output / "results.json")
         print(markdown(table), flush=True)
     print(f"Results are in {output}", file=sys.stderr)
+
+
+def check_output(output: Path) -> None:
+    """Raise unless results can be written there."""
+    found = "results.json in" if (output / "results.json").exists() else ""
+    if any(place.exists() and not place.is_dir() for place in (output, *output.parents)):
+        found = "a file on the way to"
+    if found:
+        raise SystemExit(f"--output must be a folder without results, found {found} {output}. Name another.")
 
 
 def described(table: Table) -> dict[str, Any]:
@@ -114,9 +123,13 @@ def workload_of(asked: argparse.Namespace, scratch: Path) -> Workload:
     method = Method(asked.rounds, asked.retries, is_trial=asked.quick, clock=clock_of(asked.device))
     again = ["--backbone", asked.backbone, "--device", asked.device, "--batch_size", str(asked.batch_size)]
     again += [*(["--data", str(asked.data)] if asked.data else []), *(["--quick"] if asked.quick else [])]
+    try:
+        texts, backbone = sentences(asked.data, SENTENCES), resolve_backbone(asked.backbone)
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(str(error)) from error
     return Workload(
-        texts=sentences(asked.data, SENTENCES),
-        backbone=resolve_backbone(asked.backbone),
+        texts=texts,
+        backbone=backbone,
         scratch=scratch,
         device=asked.device,
         batch_size=asked.batch_size,
@@ -138,17 +151,37 @@ def clock_of(device: str) -> Callable[[], float]:
     return clock
 
 
+def number_from(least: int) -> Callable[[str], int]:
+    """Reads a whole number of at least so much from a word of the command line."""
+
+    def read(word: str) -> int:
+        if not word.isdecimal() or int(word) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, found {word!r}")
+        return int(word)
+
+    return read
+
+
+def benchmark(word: str) -> str:
+    """The name of a benchmark."""
+    if word not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"must be some of {', '.join(BENCHMARKS)}, found {word!r}")
+    return word
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(prog="run.py", description="Measure hf_multitask side by side with its peers.")
-    made.add_argument("benchmarks", nargs="*", choices=[*BENCHMARKS, []], help="which; all by default")
-    made.add_argument("--rounds", type=int, default=5, help="samples to keep of every variant")
-    made.add_argument("--retries", type=int, default=3, help="further tries for a sample that others disturbed")
+    of = f"some of {', '.join(BENCHMARKS)}; all by default"
+    made.add_argument("benchmarks", nargs="*", type=benchmark, metavar="BENCHMARK", help=of)
+    made.add_argument("--rounds", type=number_from(1), default=5, help="samples to keep of every variant")
+    tries = "further tries for a sample that others disturbed"
+    made.add_argument("--retries", type=number_from(0), default=3, help=tries)
     made.add_argument("--quick", action="store_true", help="one small cold sample each: whether it works, not how fast")
     made.add_argument("--output", type=Path, default=Path("output/benchmarks"), help="a folder without results")
     made.add_argument("--data", type=Path, help="a folder of folders with train.csv; the sample corpus by default")
     made.add_argument("--backbone", default="packaged:all-MiniLM-L6-v2", help="the encoder")
-    made.add_argument("--batch_size", type=int, default=32)
+    made.add_argument("--batch_size", type=number_from(1), default=32, help="sentences of a batch")
     made.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     made.add_argument("--profile", action="store_true", help="print the operators of a training step, and end")
     made.add_argument("--alone", help=argparse.SUPPRESS)  # how `memory` starts the processes that it measures

@@ -22,11 +22,11 @@ def tasks(workload: Workload) -> Table:
     """The table."""
     counts = (1, 2, 32) if workload.quick else COUNTS
     steps = workload.steps(6)
-    texts = workload.texts[: workload.batch_size * steps]
+    texts = workload.some(workload.batch_size * steps)
     variants = [step(workload, texts, f"{count} tasks", count, steps) for count in counts]
     for size in BATCHES[: 1 if workload.quick else None]:
         sized = dataclasses.replace(workload, batch_size=size)
-        variants.append(step(sized, workload.texts[: size * steps], f"2 tasks, batches of {size}", 2, steps))
+        variants.append(step(sized, workload.some(size * steps), f"2 tasks, batches of {size}", 2, steps))
     words = " ".join(workload.texts).split()
     for length in WORDS[: 1 if workload.quick else None]:
         cut = [" ".join(words[n * length % len(words) :][:length]) for n in range(len(texts))]

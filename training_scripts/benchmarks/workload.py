@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from .sampling import Method, measure
@@ -72,6 +73,10 @@ class Workload:
         """Steps of a training sample."""
         return 3 if self.quick else real
 
+    def some(self, count: int) -> list[str]:
+        """So many of the texts, from the first one again where there are fewer."""
+        return [self.texts[number % len(self.texts)] for number in range(count)]
+
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text."""
         return [len(ids) for ids in self.encoded(texts)["input_ids"]]
@@ -89,7 +94,6 @@ class Workload:
     def conditions(self, texts: Sequence[str], training: bool) -> dict[str, Any]:
         """What a table over these texts must say."""
         lengths = self.lengths(texts)
-        dropout = getattr(self.config, "hidden_dropout_prob", None)
         found = {
             "sentences": len(texts),
             "tokens": sum(lengths),
@@ -99,7 +103,7 @@ class Workload:
             "batch": self.batch_size,
         }
         if training:
-            found |= {"real tokens per step": sum(lengths) / len(lengths) * self.batch_size, "dropout": dropout}
+            found |= {"real tokens per step": sum(lengths) / len(lengths) * self.batch_size, "dropout": self._dropout}
         return found | {"device": self.device, "rounds": self.rounds}
 
     @property
@@ -119,9 +123,20 @@ class Workload:
 
     @cached_property
     def _parameters(self) -> int:
+        named = self._encoder.named_parameters()
+        return sum(p.numel() for name, p in named if not name.startswith(("embeddings", "pooler")))
+
+    @property
+    def _dropout(self) -> float:
+        """The greatest rate in the encoder: configurations have many names for it."""
+        return max((module.p for module in self._encoder.modules() if isinstance(module, nn.Dropout)), default=0.0)
+
+    @cached_property
+    def _encoder(self) -> nn.Module:
+        """Its modules, without values."""
         with torch.device("meta"):
-            encoder = AutoModel.from_config(self.config)
-        return sum(p.numel() for name, p in encoder.named_parameters() if not name.startswith(("embeddings", "pooler")))
+            encoder: nn.Module = AutoModel.from_config(self.config)
+        return encoder
 
     def measure(
         self, variants: Sequence[Variant], texts: Sequence[str], training: bool
