@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -15,7 +16,7 @@ from hf_multitask.modeling.packing import PACKED_ATTENTION
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training_scripts"))
 try:
-    from benchmarks import bare_loop, graphs, memory, ours, sampling, stock, suite, tasks
+    from benchmarks import bare_loop, gpu, graphs, memory, ours, sampling, stock, suite, tasks
     from benchmarks.chart import draw
     from benchmarks.contention import Contention, CpuTimes
     from benchmarks.corpus import sentences
@@ -193,7 +194,9 @@ def test_a_bar_without_a_peer_is_not_measured():
 def test_sentences_are_drawn_evenly_from_all_files_with_texts(tmp_path):
     for name, header in (("a", "text"), ("b", "sentence"), ("pairs", "sentence_a")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "train.csv").write_text(f"{header},label\n" + "".join(f"{name}{n},x\n" for n in range(3)))
+        (tmp_path / name / "train.csv").write_text(
+            f"label,{header}\n" + "".join(f"x,{name}{n}\n" for n in range(3)) + "x\n"
+        )
     found = sentences(tmp_path, 8)
     assert sorted(text[0] for text in found) == ["a"] * 4 + ["b"] * 4
     assert found == sentences(tmp_path, 8)
@@ -333,6 +336,47 @@ def test_a_step_has_the_tokens_of_its_batch_where_there_are_fewer_texts_than_a_s
     tasks.tasks(workload)
     assert measured["2 tasks"] == pytest.approx(4 * 3)  # [CLS] word [SEP]
     assert measured["2 tasks, batches of 8"] == pytest.approx(8 * 3)
+
+
+def test_the_tokens_of_a_sample_are_those_of_the_steps_that_count_and_cost_what_their_lengths_say(
+    tmp_path, backbone_folder
+):
+    texts = [" ".join(WORDS[: 1 + number % 7]) for number in range(12)]
+    workload = Workload(texts, backbone_folder, tmp_path, batch_size=4, ceilings={"fp32": 1e9})
+    seen = []
+    variant = tasks.step(workload, texts, "a", 2, 3, packing="off")
+    trainer = variant.prepare()
+    trainer.model.register_forward_pre_hook(
+        lambda model, args, kwargs: seen.append(int(kwargs["attention_mask"].sum())), with_kwargs=True
+    )
+    variant.run(trainer)
+    variant.inspect(trainer)
+    assert variant.tokens == sum(seen[1:])
+    variant.run, variant.prepare, variant.inspect = lambda _: {"cost": 2.0}, lambda: None, None
+    workload.method = Method(is_trial=True)
+    workload.measure([variant], WORDS[:1], training=True)
+    share = 100 * variant.tokens * workload.flops_per_token(texts, training=True) / 2.0 / 1e9
+    assert variant.facts["% of the ceiling"] == pytest.approx(share)
+
+
+def test_the_benchmark_of_a_gpu_has_rows_of_ours_with_the_tokens_of_their_steps(tmp_path, backbone_folder, monkeypatch):
+    small = {"TOKENS": (64, 128), "WARM": 1, "STEPS": 3, "OUR_WARM": 2, "OUR_STEPS": 5}
+    for name, value in (small | {"WARM_SMALL": 1, "STEPS_SMALL": 2}).items():
+        monkeypatch.setattr(gpu, name, value)
+    for name in ("compiled_layers", "graphed"):
+        monkeypatch.setattr(gpu, name, lambda model, wanted: nullcontext())
+    texts = [" ".join(WORDS[: 1 + number % 7]) for number in range(40)]
+    table = gpu.gpu(Workload(texts, backbone_folder, tmp_path, method=Method(is_trial=True)))
+    assert table.skipped == {}
+    by_name = {variant.name: variant for variant in table.variants}
+    assert 0.6 * 3 * 64 < by_name["ours, 0k"].amount <= 3 * 64
+    assert all(variant.amount == variant.tokens for variant in table.variants)
+
+
+def test_a_graph_that_cannot_be_made_is_told_with_the_reason(tmp_path, backbone_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "hf_multitask.exporting.onnx_export", None)
+    with pytest.raises(Skip, match="no graph to read: .*hf_multitask.exporting.onnx_export"):
+        graphs.graph(Workload(["a"], backbone_folder, tmp_path))
 
 
 def test_all_benchmarks_are_those_that_the_device_can_run(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def _texts(path: Path) -> list[str]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         column = next((name for name in TEXT_COLUMNS if name in (reader.fieldnames or ())), None)
-        return [row[column] for row in reader if row[column].strip()] if column else []
+        return [row[column] for row in reader if (row[column] or "").strip()] if column else []
 
 
 def _in_turn(pools: list[list[str]], count: int) -> Iterator[str]:

@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from transformers import TrainerCallback
 
 from hf_multitask.training.compiled import compiled_layers
@@ -109,8 +108,7 @@ def _variant(name: str, prepare: Callable[[], Any], amount: float, quick: bool =
 
 def _count(variant: Variant, trainer: Any, warm: int, steps: int) -> Reading:
     """Note the real tokens of the steps that count: long and short batches of ours come in no order."""
-    rows = np.concatenate(trainer._order.effective_batches()[warm:steps])
-    variant.amount = variant.tokens = float(trainer.train_dataset.tokens[rows].sum())
+    variant.amount = variant.tokens = ours.real_tokens(trainer, warm, steps)
     return {}
 
 

@@ -41,7 +41,7 @@ def _export(backbone: str, scratch: Path, max_length: int) -> Path:
     try:
         from hf_multitask.exporting.onnx_export import export_onnx
     except ImportError as error:
-        raise Skip(f"{error.name} is not installed") from error
+        raise Skip(f"no graph to read: {error}") from error
     made = model(Workload([], backbone, scratch), TASKS)
     made.tokenizer.model_max_length = max_length
     export_onnx(made, scratch / "onnx")

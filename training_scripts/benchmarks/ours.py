@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 
 from hf_multitask import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_multitask.data.tokenization import tokenize
+from hf_multitask.training.loading import train_batches
 
 from .stopwatch import timed
 from .variant import Reading, Skip
@@ -83,6 +85,13 @@ def steady(made: Any) -> Reading:
     """Run a Trainer with a stopwatch; the time of all steps but the first."""
     found: Reading = train(made).steady
     return found
+
+
+def real_tokens(made: Any, first: int, last: int) -> float:
+    """Real tokens of the steps of a Trainer behind the first ones and up to the last, in its first epoch."""
+    order = train_batches(made.train_dataset, made.args)
+    order.set_epoch(0)
+    return float(made.train_dataset.tokens[np.concatenate(order.effective_batches()[first:last])].sum())
 
 
 def padding(made: Any, real_tokens: int) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import ours
 from .table import Bar, Table
-from .variant import Variant
+from .variant import Reading, Variant
 from .workload import Workload
 
 COUNTS = (1, 2, 8, 32, 128)
@@ -56,4 +56,11 @@ def step(workload: Workload, texts: Sequence[str], name: str, num_tasks: int, st
     def prepare() -> Any:
         return ours.trainer(workload, rows(), num_tasks, steps, **arguments)
 
-    return Variant(name, ours.steady, prepare, amount=counted, tokens=tokens, ours=True)
+    made = Variant(name, ours.steady, prepare, amount=counted, tokens=tokens, texts=texts, ours=True)
+
+    def count(trainer: Any) -> Reading:
+        made.tokens = ours.real_tokens(trainer, 1, steps)
+        return {}
+
+    made.inspect = count
+    return made

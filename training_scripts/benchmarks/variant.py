@@ -1,7 +1,7 @@
 """One thing to measure, and what was found of it."""
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ class Variant:
         prepare: Makes what `run` works on; not timed.
         amount: What one sample processes, in the table's unit: tokens, rows, steps.
         tokens: Real tokens that one sample processes, for the share of the machine's ceiling; 0 for unknown.
+        texts: What it reads, where that is not what the others do: a token costs more the longer they are.
         precision: Whose ceiling is the limit: "fp32" or "bf16".
         ours: Whether it is ours and not a peer.
         inspect: Finds `facts` in what `run` has worked on, once.
@@ -35,6 +36,7 @@ class Variant:
     prepare: Callable[[], Any] = lambda: None
     amount: float = 1.0
     tokens: float = 0.0
+    texts: Sequence[str] = ()
     precision: str = "fp32"
     ours: bool = False
     inspect: Callable[[Any], Mapping[str, float]] | None = None

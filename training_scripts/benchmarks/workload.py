@@ -143,10 +143,10 @@ class Workload:
     ) -> tuple[dict[str, Samples], dict[str, str]]:
         """As [`measure`]; and the facts of every variant get which share of the matmul rate its real tokens used."""
         samples, skipped = measure(variants, self.method)
-        flops = self.flops_per_token(texts, training)
         for variant in variants:
             ceiling = self.ceilings.get(variant.precision)
             if ceiling and variant.tokens and variant.name in samples:
+                flops = self.flops_per_token(variant.texts or texts, training)
                 rate = variant.tokens * flops / samples[variant.name].median()
                 variant.facts["% of the ceiling"] = 100 * rate / ceiling
         return samples, skipped
