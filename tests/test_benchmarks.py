@@ -6,7 +6,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, create_autospec
 
 import pytest
 from conftest import WORDS
@@ -363,12 +363,15 @@ def test_the_benchmark_of_a_gpu_has_rows_of_ours_with_the_tokens_of_their_steps(
     small = {"TOKENS": (64, 128), "WARM": 1, "STEPS": 3, "OUR_WARM": 2, "OUR_STEPS": 5}
     for name, value in (small | {"WARM_SMALL": 1, "STEPS_SMALL": 2}).items():
         monkeypatch.setattr(gpu, name, value)
-    for name in ("compiled_layers", "graphed"):
-        monkeypatch.setattr(gpu, name, lambda model, wanted: nullcontext())
+    quick = {name: create_autospec(getattr(gpu, name)) for name in ("compiled_layers", "graphed")}
+    for name, stands_in in quick.items():
+        stands_in.side_effect = lambda model: nullcontext()
+        monkeypatch.setattr(gpu, name, stands_in)
     texts = [" ".join(WORDS[: 1 + number % 7]) for number in range(40)]
     table = gpu.gpu(Workload(texts, backbone_folder, tmp_path, method=Method(is_trial=True)))
     assert table.skipped == {}
     by_name = {variant.name: variant for variant in table.variants}
+    assert [stands_in.call_count for stands_in in quick.values()] == 2 * [sum(gpu.QUICK in name for name in by_name)]
     assert 0.6 * 3 * 64 < by_name["ours, 0k"].amount <= 3 * 64
     assert all(variant.amount == variant.tokens for variant in table.variants)
 

@@ -6,6 +6,7 @@ Small steps measure how fast Python starts kernels. So a batch has as many sente
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from transformers import TrainerCallback
@@ -99,7 +100,10 @@ def gpu(workload: Workload) -> Table:
 
 def _variant(name: str, prepare: Callable[[], Any], amount: float, quick: bool = False, ours: bool = False) -> Variant:
     def run(made: Any) -> Reading:
-        with compiled_layers(made.model, quick), graphed(made.model, quick):
+        with ExitStack() as stack:
+            if quick:
+                stack.enter_context(compiled_layers(made.model.backbone))
+                stack.enter_context(graphed(made.model))
             made.train()
         return {"cost": made.late.seconds}
 
