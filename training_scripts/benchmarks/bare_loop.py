@@ -1,6 +1,6 @@
 """What a careful user writes in place of a Trainer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -42,7 +42,7 @@ class BareLoop:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = optimizer or torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.0, fused=True)
 
-    def each(self, steps: int = -1, backward: Any = None) -> Iterator[None]:
+    def each(self, steps: int = -1, backward: Any = None) -> Generator[None, None, None]:
         """One epoch, or `steps`, one at a time.
 
         Args:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
 
 from hf_multitask.data.preparation import prepare
+from hf_multitask.data.tokenization import tokenize
 from hf_multitask.settings.run_settings import RunSettings
 
 from . import ours, stock
@@ -42,7 +43,7 @@ def data(workload: Workload) -> Table:
         timed(f"mapping, {MANY} datasets of a task each, ours", _map_many, lambda: _cut(raw)),
         timed(
             "tokenisation, ours",
-            lambda rows: ours.tokenize(rows, workload.tokenizer, workload.max_length),
+            lambda rows: tokenize(rows, workload.tokenizer, workload.max_length),
             lambda: mapped,
         ),
         timed("tokenisation, Dataset.map", lambda rows: _tokenise(workload, rows), lambda: raw),

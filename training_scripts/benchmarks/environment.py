@@ -13,8 +13,10 @@ from hf_multitask.modeling.processor import processor
 
 from .variant import Skip
 
-PACKAGES = ("torch", "transformers", "accelerate", "datasets", "sentence-transformers", "onnxruntime", "openvino")
-PACKAGES += ("torchjd", "tasknet", "tokenizers", "numpy", "pyarrow")
+PACKAGES = (
+    *("torch", "transformers", "accelerate", "datasets", "sentence-transformers", "onnxruntime", "openvino"),
+    *("torchjd", "tasknet", "tokenizers", "numpy", "pyarrow"),
+)
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
@@ -42,7 +44,7 @@ def environment(device: str) -> dict[str, Any]:
 def native_bf16(device: str) -> bool:
     """Whether the device multiplies in bfloat16 by itself; elsewhere it is emulated, and far slower than float32."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return processor().bf16
 
 

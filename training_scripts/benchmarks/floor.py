@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +34,7 @@ def floor(workload: Workload) -> Table:
         Variant(
             f"{how}, {name}",
             run,
-            lambda how=how, shape=shape: _operands(workload, how, shape),
+            partial(_operands, workload, how, shape),
             amount=2e-9 * shape[0] * shape[1] * shape[2] * _repeats(workload, shape),
             precision="bf16" if how == "bf16" else "fp32",
         )
@@ -72,7 +74,7 @@ def run(state: tuple[Tensor, Tensor, int, bool]) -> None:
 @contextmanager
 def allowed_to_round() -> Iterator[None]:
     """Products in float32 may be rounded to bfloat16, which leads them to oneDNN; whether it rounds is up to it."""
-    matmul = torch.backends.mkldnn.matmul
+    matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # not in its stub
     before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
     try:
         yield

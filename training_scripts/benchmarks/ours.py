@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 
 from hf_multitask import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
@@ -27,7 +26,9 @@ def tasks(count: int) -> list[dict[str, Any]]:
 
 def model(workload: Workload, num_tasks: int) -> MultiTaskModel:
     """A new model on the encoder."""
-    return MultiTaskModel.from_backbone(workload.backbone, tasks=tasks(num_tasks)).to(torch.device(workload.device))
+    made: Any = MultiTaskModel.from_backbone(workload.backbone, tasks=tasks(num_tasks))
+    placed: MultiTaskModel = made.to(workload.device)
+    return placed
 
 
 def data(workload: Workload, texts: Sequence[str], num_tasks: int) -> Dataset:
@@ -71,7 +72,8 @@ def trainer(workload: Workload, rows: Dataset, num_tasks: int, steps: int = -1, 
         train_dataset=rows,
         processing_class=workload.tokenizer,
     )
-    return timed(made, workload.method)
+    timed(made, workload.method)
+    return made
 
 
 def train(made: Any) -> Any:
@@ -96,4 +98,4 @@ def real_tokens(made: Any, first: int, last: int) -> float:
 
 def padding(made: Any, real_tokens: int) -> float:
     """Tokens in the batches of one epoch of a Trainer, over the real ones."""
-    return sum(batch["input_ids"].numel() for batch in made.get_train_dataloader()) / real_tokens
+    return float(sum(batch["input_ids"].numel() for batch in made.get_train_dataloader()) / real_tokens)

@@ -57,7 +57,7 @@ class Workload:
     @cached_property
     def max_length(self) -> int:
         """Tokens that are read of a sentence."""
-        return min(MAX_LENGTH, self.tokenizer.model_max_length)
+        return min(MAX_LENGTH, int(self.tokenizer.model_max_length))
 
     @cached_property
     def config(self) -> Any:
@@ -118,7 +118,7 @@ class Workload:
         """
         lengths = self.lengths(texts)
         seen = sum(length**2 for length in lengths) / sum(lengths)
-        flops = 6 * self._parameters + 12 * seen * self.config.hidden_size * self.config.num_hidden_layers
+        flops: float = 6 * self._parameters + 12 * seen * self.config.hidden_size * self.config.num_hidden_layers
         return flops if training else flops / 3
 
     @cached_property
