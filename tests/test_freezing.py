@@ -37,6 +37,22 @@ def test_what_is_frozen_stays_and_the_rest_moves(tmp_path, tokenizer, patterns, 
     assert moved_groups(trainer(tmp_path, tokenizer, freeze=patterns)) == expected
 
 
+def test_a_trainer_freezes_what_it_is_told_whatever_another_one_of_the_model_was(tmp_path, tokenizer):
+    model = tiny_bert()
+    frozen = trainer(tmp_path / "frozen", tokenizer, model, freeze=["backbone"])
+    whole = trainer(tmp_path / "whole", tokenizer, model)
+    assert moved_groups(frozen) == {"heads.topic", "heads.sentiment"}
+    assert moved_groups(whole) == {"embeddings", "layer.0", "layer.1", "heads.topic", "heads.sentiment"}
+
+
+def test_what_is_frozen_without_a_trainer_stays_so(tmp_path, tokenizer):
+    model = tiny_bert()
+    freeze(model, ["embeddings"])
+    trainer(tmp_path / "frozen", tokenizer, model, freeze=["backbone"])
+    moved = moved_groups(trainer(tmp_path / "whole", tokenizer, model))
+    assert moved == {"layer.0", "layer.1", "heads.topic", "heads.sentiment"}
+
+
 def test_frozen_parameters_are_in_no_group(tmp_path, tokenizer):
     job = trainer(tmp_path, tokenizer, freeze=["embeddings", "layers.0"])
     assert {group["name"] for group in job.create_optimizer().param_groups} == {"layers.1", "heads"}

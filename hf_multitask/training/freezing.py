@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 LAYER_RANGE = re.compile(r"layers\.(\d+)-(\d+)")
 
+FROZEN_BY_TRAINER = "_frozen_by_trainer"
+"""Attribute of a model: names of the parameters that the arguments of its last Trainer froze."""
+
 
 def freeze(model: nn.Module, patterns: list[str]) -> None:
     """Turn off the gradients of what `patterns` name.
@@ -39,6 +42,27 @@ def freeze(model: nn.Module, patterns: list[str]) -> None:
                 )
             for parameter in candidates[name]:
                 parameter.requires_grad_(False)
+
+
+def freeze_for_trainer(model: nn.Module, patterns: list[str] | None) -> None:
+    """Freeze what `patterns` name, and let learn what another Trainer froze that the model had before.
+
+    What is frozen by anything else stays so.
+
+    Args:
+        model: A model with a child called `backbone`, wrapped or not.
+        patterns: The `freeze` of a Trainer's arguments; see [`freeze`].
+
+    Raises:
+        ValueError: A pattern names nothing in this model.
+    """
+    parameters = dict(model.named_parameters())
+    for name in getattr(model, FROZEN_BY_TRAINER, ()):
+        if name in parameters:  # adapters may have been put in since
+            parameters[name].requires_grad_(True)
+    learned = [name for name, parameter in parameters.items() if parameter.requires_grad]
+    freeze(model, patterns or [])
+    setattr(model, FROZEN_BY_TRAINER, [name for name in learned if not parameters[name].requires_grad])
 
 
 def warn_of_frozen_heads(model: nn.Module) -> None:

@@ -20,7 +20,7 @@ from .counting import count_batch_targets
 from .empty_steps import EmptySteps
 from .evaluating_trainer import EvaluatingTrainer
 from .finite import FiniteLosses
-from .freezing import GradualUnfreezing, freeze, warn_of_frozen_heads
+from .freezing import GradualUnfreezing, freeze_for_trainer, warn_of_frozen_heads
 from .gradient_checks import check_can_balance
 from .gradients import TaskGradients
 from .group_record import Record, check_groups, group_record, save_groups
@@ -92,9 +92,8 @@ class MultiTaskTrainer(EvaluatingTrainer):
         if processing_class is not None:
             self._plain_model().tokenizer = processing_class  # saved with every checkpoint
         freeze_unused_modules(find_backbone(self.model))  # adapters may have been put there
-        if args.freeze:
-            freeze(self.model, args.freeze)
-        else:
+        freeze_for_trainer(self.model, args.freeze)
+        if not args.freeze:
             warn_of_frozen_heads(self.model)
         if args.gradual_unfreezing_steps:
             self.add_callback(GradualUnfreezing(args.gradual_unfreezing_steps))
@@ -130,6 +129,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
             )
         self._losses.clear()
         self._finite.clear()
+        freeze_for_trainer(self.model, self.args.freeze)  # another Trainer may have been made for the model since
         model = self._plain_model()
         knowing = model.with_known_parts(self.args.is_alone)
         try:
