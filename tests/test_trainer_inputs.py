@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import TASKS, tiny_bert
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 
 from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments
 
@@ -30,3 +30,50 @@ def test_a_name_of_no_task_is_told_where_a_task_has_no_targets(tmp_path, tokeniz
     args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)
     MultiTaskTrainer(tiny_bert(), args, processing_class=tokenizer, train_dataset=data)
     assert ("targets for ['sentimnt'], which are no tasks of the model, and none for its tasks" in caplog.text) is told
+
+
+ROW = {"input_ids": [2, 5, 3], "targets": {"topic": 0, "sentiment": 1}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            DatasetDict(train=Dataset.from_list([ROW]), test=Dataset.from_list([ROW])),
+            "one split.*found .'train', 'test'",
+        ),
+        ({"train": Dataset.from_list([ROW]), "dev": Dataset.from_list([ROW])}, "one split.*found .'train', 'dev'"),
+        (Dataset.from_list([{"text": "good film", "targets": ROW["targets"]}]), "must have input_ids, found .*'text'"),
+        (Dataset.from_list([{"input_ids": [2, 5, 3], "topic": 0}]), "must have targets, found the columns .*'topic'"),
+        ({"a": Dataset.from_list([ROW]), "b": Dataset.from_list([{"input_ids": [2]}])}, "must have targets, found"),
+    ],
+)
+def test_rows_that_cannot_be_meant_are_refused(tmp_path, tokenizer, rows, message):
+    args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)
+    with pytest.raises(ValueError, match=message):
+        MultiTaskTrainer(tiny_bert(), args, processing_class=tokenizer, train_dataset=rows)
+
+
+def test_rows_for_a_collator_of_ones_own_may_have_any_columns(tmp_path):
+    rows = Dataset.from_list([{"text": "good film", "topic": 0}])
+    args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)
+    MultiTaskTrainer(tiny_bert(), args, data_collator=lambda rows: {}, train_dataset=rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "given", "told"),
+    [
+        ([60.0, 80.0, None], {}, True),
+        ([[60.0], [80.0], None], {}, True),
+        ([0.001, 0.002, None], {}, True),
+        ([-1.0, 1.5, None], {}, False),
+        ([60.0, 80.0, None], {"target_mean": [70.0], "target_std": [10.0]}, False),
+        ([60.0, 80.0, None], {"loss_weight": 0.0}, False),
+    ],
+)
+def test_numbers_far_from_standardised_ones_are_told_of(tmp_path, tokenizer, caplog, values, given, told):
+    tasks = [*TASKS, {"name": "stars", "problem_type": "regression", **given}]
+    rows = Dataset.from_list([{"input_ids": [2, 5, 3], "targets": {"topic": 0, "stars": value}} for value in values])
+    args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)
+    MultiTaskTrainer(tiny_bert(tasks=tasks), args, processing_class=tokenizer, train_dataset=rows)
+    assert ("Task 'stars': the squares of its training targets are" in caplog.text) is told

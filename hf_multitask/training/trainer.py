@@ -13,7 +13,6 @@ from ..evaluation.metrics import MultiTaskMetrics
 from ..modeling.backbone import freeze_unused_modules
 from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
-from .best_metric import settle_best_metric
 from .compilation import Compilation
 from .computing import check_computing, fast
 from .counting import count_batch_targets
@@ -77,9 +76,9 @@ class MultiTaskTrainer(EvaluatingTrainer):
         compute_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        args = checked_arguments(model, args, compute_metrics=compute_metrics, train_dataset=train_dataset, **kwargs)
+        given = {"train_dataset": train_dataset, "data_collator": data_collator, "compute_metrics": compute_metrics}
+        args = checked_arguments(model, args, **given, **kwargs)
         tasks = model.config.tasks
-        settle_best_metric(tasks, args, kwargs.get("eval_dataset"), compute_metrics)
         super().__init__(
             model,
             args,

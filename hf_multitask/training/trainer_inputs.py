@@ -1,26 +1,23 @@
 """What a Trainer is given, checked before anything is made of it."""
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from datasets import Dataset
-
-from ..data.mixing import Mixture
+from ..data.collation import MultiTaskCollator
 from ..evaluation.metrics import MultiTaskMetrics
 from ..modeling.task import Task
 from .arguments import MultiTaskTrainingArguments
+from .best_metric import settle_best_metric
 from .evaluation_needs import check_evaluations
+from .given_rows import check_are_one_split, check_columns, warn_of_plain_numbers, warn_of_unread_targets
 from .loading import as_mixture
-
-logger = logging.getLogger(__name__)
 
 NEW_MODEL = "MultiTaskModel.from_backbone(...)"
 """How a model is made, in messages."""
 
 
 def checked_arguments(model: Any, args: Any, **others: Any) -> MultiTaskTrainingArguments:
-    """The arguments `args` of a Trainer that can be made.
+    """The arguments `args` of a Trainer that can be made, with what they leave open of the best metric settled.
 
     Args:
         model: The model that it is given.
@@ -28,8 +25,9 @@ def checked_arguments(model: Any, args: Any, **others: Any) -> MultiTaskTraining
         **others: What else [`Trainer`] is given, by name.
 
     Raises:
-        ValueError: The arguments are of another class, or need evaluations that there are not; there is no model; or
-            losses are to be computed otherwise.
+        ValueError: The arguments are of another class, or need evaluations that there are not; there is no model;
+            losses are to be computed otherwise; the training rows cannot be what is meant; or which way the best
+            metric is good is not known.
     """
     if not isinstance(args, MultiTaskTrainingArguments):
         raise ValueError(
@@ -53,25 +51,22 @@ def checked_arguments(model: Any, args: Any, **others: Any) -> MultiTaskTraining
             "logits themselves. Pass one, or leave it out."
         )
     check_evaluations(args, others.get("eval_dataset"))
-    _warn_of_unread_targets(model.config.tasks, as_mixture(others.get("train_dataset")))
+    tasks = model.config.tasks
+    _check_rows(tasks, others.get("train_dataset"), others.get("data_collator"))
+    settle_best_metric(tasks, args, others.get("eval_dataset"), others.get("compute_metrics"))
     return args
 
 
-def _warn_of_unread_targets(tasks: Iterable[Task], train_dataset: Any) -> None:
-    """Warn where rows have targets of no task, while a task has none: mostly its name is misspelt.
+def _check_rows(tasks: Sequence[Task], train_dataset: Any, collator: Any) -> None:
+    """Raise, or warn, where what is trained on cannot be what is meant; what a collator of one's own reads is unknown.
 
-    Args:
-        tasks: The model's.
-        train_dataset: What is trained on; looked at if it is a [`Mixture`].
+    Raises:
+        ValueError: It is the splits of a dataset, not tokenised or without targets.
     """
-    if not isinstance(train_dataset, Mixture):
-        return
-    features = [rows.features.get("targets") for rows in train_dataset.datasets.values() if isinstance(rows, Dataset)]
-    named = {name for targets in features if isinstance(targets, Mapping) for name in targets}
-    known = {task.name for task in tasks}
-    if named - known and known - named:
-        logger.warning(
-            "The training rows have targets for %s, which are no tasks of the model, and none for its tasks %s. Are "
-            "these meant?",
-            *(sorted(named - known), sorted(known - named)),
-        )
+    if isinstance(train_dataset, Mapping):
+        check_are_one_split(train_dataset)
+    rows = as_mixture(train_dataset)
+    if collator is None or isinstance(collator, MultiTaskCollator):
+        check_columns(rows)
+        warn_of_plain_numbers(tasks, rows)
+    warn_of_unread_targets(tasks, rows)
