@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from datasets import Dataset, Features, List, Value, concatenate_datasets, load_from_disk
+from datasets import Dataset, DatasetDict, Features, List, Value, concatenate_datasets, load_from_disk
 from datasets.fingerprint import Hasher
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -226,3 +226,21 @@ def test_nothing_is_said_where_no_row_fills_the_length(tokenizer, caplog):
     rows = tokenize(Dataset.from_list([{"text": "good film"}]), tokenizer, 8)
     warn_of_cut_texts({"train": {"a": rows}}, 8)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            DatasetDict(train=Dataset.from_list([{"text": "good film"}])),
+            "found a DatasetDict. Pass one split at a time",
+        ),
+        ([{"text": "good film"}], "found a list. Pass Dataset.from_list"),
+        (Dataset.from_list([{"sentence": "good film"}]), "must have a column 'text', or 'words', found .'sentence'"),
+        (Dataset.from_list([{"text": "good film"}, {"text": None}]), "must have a text, found none in .* 'text'. Drop"),
+        (Dataset.from_list([{"text": "a", "second_text": None}]), "must have a text, found none in .* 'second_text'"),
+    ],
+)
+def test_rows_that_cannot_be_read_are_refused(tokenizer, rows, message):
+    with pytest.raises(ValueError, match=message):
+        tokenize(rows, tokenizer, max_length=8)

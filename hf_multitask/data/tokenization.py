@@ -34,9 +34,11 @@ def tokenize(
         tokenizer_hash: [`hash_of`] the tokenizer, where it is known.
 
     Raises:
-        ValueError: A row is longer than the backbone can read, and `max_length` does not cut it; or words are labelled,
-            and the tokenizer does not tell which tokens are theirs.
+        ValueError: The rows are no `Dataset`, or one has no text; a row is longer than the backbone can read, and
+            `max_length` does not cut it; or words are labelled, and the tokenizer does not tell which tokens are
+            theirs.
     """
+    _check_rows(dataset)
     columns = [name for name in ("text", "text_pair") if name in dataset.column_names] or ["words"]
     has_words, has_second = columns == ["words"], "second_text" in dataset.column_names
     word_tasks = _word_tasks(dataset) if has_words else []
@@ -48,8 +50,15 @@ def tokenize(
 
     spaced = has_words and _needs_spaces(tokenizer)
     cut: dict[str, Any] = cut_to(max_length)
+    removed = [*columns, *(["second_text"] if has_second else [])]
 
     def encode(batch: Mapping[str, list[Any]]) -> dict[str, Any]:
+        empty = [name for name in removed if None in batch[name]]
+        if empty:
+            raise ValueError(
+                f"Each row must have a text, found none in one of the column {empty[0]!r}. Drop such rows: "
+                f"rows.filter(lambda row: row[{empty[0]!r}] is not None)."
+            )
         encoded = tokenizer(
             *(_spaced(batch[name]) if spaced else batch[name] for name in columns),
             **cut,
@@ -73,7 +82,6 @@ def tokenize(
             ]
         return found | {"length": lengths}  # for train_sampling_strategy=group_by_length
 
-    removed = [*columns, *(["second_text"] if has_second else [])]
     num_proc = min(os.cpu_count() or 1, len(dataset) // ROWS_PER_PROCESS)
     fingerprint = None
     if tokenizer_hash is not None:
@@ -89,6 +97,19 @@ def tokenize(
         desc="Tokenising",
     )
     return tokenized
+
+
+def _check_rows(dataset: Any) -> None:
+    if not isinstance(dataset, Dataset):
+        instead = "Dataset.from_list(rows)"
+        if isinstance(dataset, Mapping):
+            instead = "one split at a time, {split: tokenize(rows, ...) for split, rows in data.items()}"
+        raise ValueError(f"Rows must be one Dataset, found a {type(dataset).__name__}. Pass {instead}.")
+    if not {"text", "words"} & set(dataset.column_names):
+        raise ValueError(
+            f"Rows must have a column 'text', or 'words', found {dataset.column_names}. Rename the one with the texts: "
+            "rows.rename_column(..., 'text')."
+        )
 
 
 def warn_of_cut_texts(splits: Mapping[str, Mapping[str, Dataset]], max_length: int) -> None:
