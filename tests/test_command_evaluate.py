@@ -127,6 +127,7 @@ def test_labelled_rows_that_come_without_training_rows_are_scored(finished, caps
         config["datasets"] = {"new": config["datasets"]["sentences"] | {"data_files": {"test": "test.jsonl"}}}
         for name in ("parts", "alike"):
             del config["tasks"][name]
+        del config["backbone"]  # the checkpoint is there
 
     changed(finished, alone)
     found, _ = evaluate(finished, capsys, config="changed.yaml")

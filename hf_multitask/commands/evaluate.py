@@ -23,7 +23,8 @@ from .scored_data import scored_data
 DESCRIPTION = """\
 Scores the tasks of a checkpoint on the data that a configuration of a training run names, in the same splits, and
 prints the table of the run. Labels, metrics and calibration are those of the checkpoint. Flags override the
-configuration, as those of train do; those that decided the splits of the run (--seed) must be given again.
+configuration, as those of train do; those that decided the splits of the run (--seed) must be given again. A
+configuration of datasets alone is enough for rows that are new.
 """
 
 READ_ARGUMENTS = (
@@ -61,7 +62,7 @@ def main(words: Sequence[str]) -> None:
     tasks = read_config(told.checkpoint).tasks
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)  # now, not behind the scoring
-    settings = parse_command_line([told.config, *flags], None, argument_names())
+    settings = parse_command_line([told.config, *flags], None, argument_names(), told.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         kept = {key: settings.training[key] for key in READ_ARGUMENTS if key in settings.training}
         args = parse_arguments({**kept, "output_dir": folder, "report_to": "none"})

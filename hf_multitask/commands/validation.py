@@ -26,7 +26,7 @@ def validation_batches(checkpoint: str, words: Sequence[str], model: MultiTaskMo
         ValueError: Something in the configuration or the data cannot be, there are no validation rows, they
             are cut otherwise than in the model's run, or a task is not the model's.
     """
-    settings = parse_command_line(words, None, argument_names())
+    settings = parse_command_line(words, None, argument_names(), checkpoint)
     data = scored_data(checkpoint, settings, model.config.tasks, "validation")
     tokenizer = model.tokenizer
     splits = data.tokenized(tokenizer, tokenizer.model_max_length, ["validation"])

@@ -30,13 +30,16 @@ COMMENT = re.compile(r"[^\"'\[{].*\s#|#", re.DOTALL)
 """Begins a value that YAML would cut at a `#`; on a command line there are no comments."""
 
 
-def parse_command_line(words: Sequence[str], default: Path | None, training_keys: Collection[str]) -> RunSettings:
+def parse_command_line(
+    words: Sequence[str], default: Path | None, training_keys: Collection[str], checkpoint: str | None = None
+) -> RunSettings:
     """The settings of a run.
 
     Args:
         words: Maybe the path of a configuration file, then flags (see `apply_flags`).
         default: The configuration file to use where `words` name none, if there is one.
         training_keys: The keys that `training` may have.
+        checkpoint: A model that is there already, which a file that says nothing of a model need not name.
 
     Raises:
         ValueError: Something in the file or the flags is unknown, missing, of the wrong type or contradictory.
@@ -46,6 +49,8 @@ def parse_command_line(words: Sequence[str], default: Path | None, training_keys
     if path is None:
         raise ValueError("The command line must begin with a configuration file, found none. Write: train CONFIG.yaml")
     config = apply_flags(_with_tasks(read_yaml(path)), words[1:] if has_path else words, training_keys)
+    if checkpoint is not None and config.get("backbone") is None and config.get("from_checkpoint") is None:
+        config["from_checkpoint"] = checkpoint
     return RunSettings.from_dict(config, folder=path.resolve().parent)
 
 

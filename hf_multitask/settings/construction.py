@@ -47,12 +47,15 @@ def build(cls: type[T], values: Any, where: str) -> T:
 
 def _check_type(key: str, value: Any, kind: Any) -> None:
     annotation = inspect.formatannotation(kind)
+    parts = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else [value]
+    truths = [part for part in parts if isinstance(part, bool)]
     try:
         type_validator(key, value, kind)
         # In Python, and to the validator of older huggingface_hub releases, True is an int.
-        if "int" in annotation and any(
-            isinstance(item, bool) for item in (value if isinstance(value, list) else [value])
-        ):
+        if "int" in annotation and truths:
             raise TypeError("bool is no int")
     except TypeError as error:
-        raise ValueError(f"{key} must be {annotation}, found {value!r}. Correct it in the configuration.") from error
+        what_to_do = "Correct it in the configuration."
+        if truths and "str | int" in annotation:
+            what_to_do = "If true and false are names, write them in quotes, as the rows spell them: 'true', 'false'."
+        raise ValueError(f"{key} must be {annotation}, found {value!r}. {what_to_do}") from error

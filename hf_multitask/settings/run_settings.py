@@ -154,6 +154,11 @@ class RunSettings:
                     f"tasks.{name}.class_weights must be {BALANCED!r}, a list or a mapping from labels, found "
                     f"{task.class_weights!r}. Correct it."
                 )
+            if task.score_range is not None and task.problem_type is None:
+                raise ValueError(
+                    f"tasks.{name}.problem_type must be given beside score_range, found none: a similarity is never "
+                    "guessed. Write problem_type: similarity, or leave score_range out."
+                )
         parse_tasks(task.provisional(name) for name, task in self.tasks.items())
 
     def check_fed(self, earlier: Collection[str] = ()) -> None:
