@@ -108,6 +108,22 @@ def test_several_columns_of_numbers_are_values(values):
     assert kind(columns(x=[0, 1], y=values)) == REGRESSION
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["web", "app", "web;app", None], "'web;app' is read as one label, beside ['web', 'app']. "),
+        (["money, refund", "refund, money", "app"], "'refund, money' is read as one label, beside 'money, refund'. "),
+        (["a|b", "a", "c", "b"], 'write them as a JSON list, ["a", "b"]'),
+        (["sport;football", "sport;tennis", "sport"], None),
+        (["Hotels, Restaurants", "Hotels", "Other"], None),
+    ],
+)
+def test_labels_that_are_several_others_in_one_cell_are_told(values, told, caplog):
+    assert kind(column(values, ["a"] * len(values))) == SINGLE
+    assert len(caplog.messages) == (told is not None)
+    assert (told or "") in caplog.text
+
+
 @pytest.mark.parametrize("as_text", [int, str])
 def test_more_whole_numbers_than_half_the_rows_are_told_to_become_labels_each(as_text, caplog):
     many, few = [as_text(7 * row) for row in range(11)] + [as_text(0)] * 9, [as_text(row // 2) for row in range(20)]

@@ -1,5 +1,6 @@
 """What is told where the targets of a task could well be of another kind than the inferred one."""
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,32 @@ FEWEST_ROWS = 20
 
 MOST_OTHERS = 0.25
 """Share of cells up to which those that are not 0 or 1 are few."""
+
+MARKS = (";", "|", ",")
+"""What people part several labels in one cell by."""
+
+
+def warn_of_parted_labels(task: str, cells: Iterable[Any]) -> None:
+    """Warn where cells, inferred to be one label each, hold several others, parted by a mark.
+
+    Args:
+        task: Its name.
+        cells: All its targets.
+    """
+    labels = {str(cell).strip() for cell in cells if not is_empty(cell)}
+    for mark in MARKS:
+        ordered: dict[tuple[str, ...], str] = {}
+        for label in sorted(label for label in labels if mark in label):
+            parts = [part.strip() for part in label.split(mark)]
+            other = ordered.setdefault(tuple(sorted(parts)), label)
+            if other == label and not labels.issuperset(parts):
+                continue
+            logger.warning(
+                "Task %r: %r is read as one label, beside %s. Where a text has several labels, write them as a JSON "
+                "list, %s; if they are one, give the task's problem_type under tasks, single_label_classification",
+                *(task, label, repr(other) if other != label else parts, json.dumps(parts, ensure_ascii=False)),
+            )
+            return
 
 
 def warn_of_many_classes(task: str, cells: Iterable[Any]) -> None:

@@ -21,7 +21,7 @@ from .cells import (
     shown,
     spelled,
 )
-from .doubts import warn_of_few_others, warn_of_many_classes
+from .doubts import warn_of_few_others, warn_of_many_classes, warn_of_parted_labels
 from .forms import GIVE_KIND, check_one_form, check_written, form_of, is_shown_list
 from .look_alikes import check_look_alikes, warn_of_capitals, warn_of_missing
 from .targets import Source, check_names_labels, for_each_label, zero_or_one
@@ -114,8 +114,8 @@ def infer_problem_type(task: str, columns: Sequence[Column]) -> str:
             f"in {forms['float']}. They may be classes or values: give the task's problem_type under tasks."
         )
     check_one_form(task, forms, {"name", "whole number"})
-    if list(forms) == ["whole number"]:
-        warn_of_many_classes(task, chain.from_iterable(_all_cells(columns)))
+    warn = warn_of_many_classes if list(forms) == ["whole number"] else warn_of_parted_labels
+    warn(task, chain.from_iterable(_all_cells(columns)))
     return "single_label_classification"
 
 
