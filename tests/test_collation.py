@@ -176,6 +176,12 @@ def test_embeddings_of_some_rows_only_are_refused():
         MultiTaskCollator(TOKENIZER, KINDS)([{"sentence_embedding": [0.5]}, row([1])])
 
 
+def test_rows_that_are_not_tokenised_are_refused(tokenizer):
+    collate = MultiTaskCollator(tokenizer, [])
+    with pytest.raises(ValueError, match=r"Rows must have input_ids, found one with .'text'.. Pass those of tokenize"):
+        collate([{"text": "good film"}])
+
+
 def test_row_ids_are_kept_where_rows_have_them():
     batch = COLLATE([row([1]) | {"row": "news/train/3"}, row([2]) | {"row": "news/train/1"}])
     assert batch["row_ids"] == ["news/train/3", "news/train/1"]

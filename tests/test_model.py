@@ -116,6 +116,11 @@ def test_from_backbone_checks_the_tasks_before_it_loads_weights(tmp_path, backbo
         MultiTaskModel.from_backbone(backbone_folder, tasks=[{"name": "a", "labels": ["x"]}])
 
 
+def test_from_backbone_tells_how_to_name_a_packaged_one():
+    with pytest.raises(ValueError, match=r"Pass hf_multitask.resolve_backbone\('packaged:all-MiniLM-L6-v2'\)"):
+        MultiTaskModel.from_backbone("packaged:all-MiniLM-L6-v2", tasks=TASKS)
+
+
 def test_what_nothing_reads_is_frozen_in_a_new_and_in_a_loaded_model(model, tmp_path):
     model.save_pretrained(tmp_path)
     for candidate in (model, MultiTaskModel.from_pretrained(tmp_path)):

@@ -1,6 +1,7 @@
 """What a Trainer cannot be made of is refused with what to do instead."""
 
 import pytest
+import torch
 from conftest import TASKS, tiny_bert
 from datasets import Dataset, DatasetDict
 
@@ -77,3 +78,12 @@ def test_numbers_far_from_standardised_ones_are_told_of(tmp_path, tokenizer, cap
     args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)
     MultiTaskTrainer(tiny_bert(tasks=tasks), args, processing_class=tokenizer, train_dataset=rows)
     assert ("Task 'stars': the squares of its training targets are" in caplog.text) is told
+
+
+def test_labels_of_a_collator_that_are_not_by_task_are_refused(tmp_path):
+    rows = Dataset.from_list([{"input_ids": [2, 5, 3]}])
+    args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, disable_tqdm=True)
+    batch = {"input_ids": torch.tensor([[2, 5, 3]]), "labels": torch.tensor([0])}
+    job = MultiTaskTrainer(tiny_bert(), args, data_collator=lambda rows: dict(batch), train_dataset=rows)
+    with pytest.raises(ValueError, match="labels must be a mapping from task to tensor, found Tensor. Pass labels="):
+        job.train()

@@ -79,6 +79,12 @@ class MultiTaskCollator:
                 )
             embeddings = [np.asarray(row["sentence_embedding"], dtype=np.float32) for row in rows]
             return {"sentence_embedding": torch.from_numpy(np.stack(embeddings))}
+        untokenised = next((row for row in rows if "input_ids" not in row), None)
+        if untokenised is not None:
+            raise ValueError(
+                f"Rows must have input_ids, found one with {[name for name in untokenised if name != 'row']}. Pass "
+                "those of tokenize(rows, tokenizer, max_length=...)."
+            )
         names = self.tokenizer.model_input_names
         batch = self._pad([{name: row[name] for name in names if name in row} for row in rows])
         second = {index: ids for index, row in enumerate(rows) if (ids := row.get("pair_input_ids")) is not None}

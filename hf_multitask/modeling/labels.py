@@ -22,12 +22,22 @@ def check_labels(tasks: Iterable[Task], labels: Any) -> None:
     Raises:
         ValueError: They are no mapping, or name another task.
     """
+    tasks = list(tasks)
+    check_by_task(tasks, labels)
     names = [task.name for task in tasks]
-    if not isinstance(labels, Mapping):
-        raise ValueError(
-            f"labels must be a mapping from task to tensor, found {type(labels).__name__}. "
-            f"Pass labels={{{names[0]!r}: tensor, ...}}."
-        )
     unknown = sorted(set(labels) - set(names))
     if unknown:
         raise ValueError(f"labels must name the model's tasks {names}, found {unknown}. Remove them, or add_task(...).")
+
+
+def check_by_task(tasks: Iterable[Task], labels: Any) -> None:
+    """Raise unless `labels` are by task.
+
+    Raises:
+        ValueError: They are no mapping.
+    """
+    if not isinstance(labels, Mapping):
+        raise ValueError(
+            f"labels must be a mapping from task to tensor, found {type(labels).__name__}. "
+            f"Pass labels={{{next(task.name for task in tasks)!r}: tensor, ...}}."
+        )

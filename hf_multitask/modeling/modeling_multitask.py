@@ -82,6 +82,13 @@ class MultiTaskModel(TextModel):
         Raises:
             ValueError: The tasks, the pooling or the encoder cannot be; see [`MultiTaskConfig`] and [`read_layout`].
         """
+        if str(name_or_path).startswith(
+            "packaged:"
+        ):  # a word of the package, which is not there where this code may be
+            raise ValueError(
+                f"A backbone must be a Hub id or a local folder, found {name_or_path!r}. Pass "
+                f"hf_multitask.resolve_backbone({name_or_path!r})."
+            )
         hub_kwargs = {key: kwargs[key] for key in HUB_KEYS if key in kwargs}
         layout = read_layout(name_or_path, pooling, **hub_kwargs)
         if layout.subfolder:
