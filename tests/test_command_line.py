@@ -71,6 +71,15 @@ def test_a_flag_for_one_task_leaves_the_others_of_the_targets(tmp_path):
     assert {name: task.loss_weight for name, task in settings.tasks.items()} == {"topic": 2, "mood": 1}
 
 
+@pytest.mark.parametrize("flag", ["--datasets.news.targets.tone=y", "--datasets.news.targets={tone: y}"])
+def test_a_flag_for_targets_names_the_tasks_where_the_file_has_none(tmp_path, flag):
+    path = tmp_path / "run.yaml"
+    path.write_text("backbone: x\ndatasets:\n  news: {path: a.csv, text: t, targets: {topic: x}}\n")
+    settings = parse_command_line([str(path), flag, "--tasks.tone.loss_weight=2"], None, TRAINING_KEYS)
+    assert settings.tasks.keys() == settings.datasets["news"].targets.keys()
+    assert settings.tasks["tone"].loss_weight == 2
+
+
 def test_a_flag_overrides_the_file_and_nothing_else(file):
     before = parse_command_line([str(file)], file, TRAINING_KEYS).to_dict()
     after = parse_command_line(

@@ -48,19 +48,22 @@ def parse_command_line(
     path = Path(words[0]) if has_path else default
     if path is None:
         raise ValueError("The command line must begin with a configuration file, found none. Write: train CONFIG.yaml")
-    config = apply_flags(_with_tasks(read_yaml(path)), words[1:] if has_path else words, training_keys)
+    given = read_yaml(path)
+    config = apply_flags(given, words[1:] if has_path else words, training_keys)
+    config = config if given.get("tasks") else _with_tasks(config)
     if checkpoint is not None and config.get("backbone") is None and config.get("from_checkpoint") is None:
         config["from_checkpoint"] = checkpoint
     return RunSettings.from_dict(config, folder=path.resolve().parent)
 
 
 def _with_tasks(config: dict[str, Any]) -> dict[str, Any]:
-    """`config` with the tasks of its targets where it names none, so that a flag for one of them leaves the others."""
-    datasets = config.get("datasets")
-    if config.get("tasks") or not isinstance(datasets, Mapping):
+    """`config`, of a file without tasks, with those of all targets beside the ones that flags say something of."""
+    datasets, tasks = config.get("datasets"), config.get("tasks") or {}
+    if not isinstance(datasets, Mapping) or not isinstance(tasks, Mapping):
         return config
     targets = [dataset.get("targets") for dataset in datasets.values() if isinstance(dataset, Mapping)]
-    return config | {"tasks": {task: {} for found in targets if isinstance(found, Mapping) for task in found}}
+    fed: dict[str, Any] = {task: {} for found in targets if isinstance(found, Mapping) for task in found}
+    return config | {"tasks": fed | dict(tasks)}
 
 
 def apply_flags(config: Mapping[str, Any], flags: Sequence[str], training_keys: Collection[str]) -> dict[str, Any]:
