@@ -174,6 +174,7 @@ def test_a_changed_file_is_read_again(load):
         ("train.jsonl", b'{"text": "\xff"}\n', "can't decode byte 0xff"),
         ("train.csv", "text,topic\na,b,x\nc,d,y\n", "in train.csv, 3 cells in row 1, and 2 columns"),
         ("train.csv", "text,topic\na,x\nc,d,y\n", "in train.csv, 3 cells in row 2, and 2 columns"),
+        ("train.csv", "text;topic\na;x\nb, c;y\n", "2 cells in row 2, and 1 columns; the header has ';' between its"),
         ("train.csv", "text,topic\n" + "a,x\n" * 10_000 + "c,d,y\n", "3 cells in row 10001, and 2 columns"),
         ("train.csv", "text,topic\na,x\nb\nc,y\n", "in train.csv, 1 cells in row 2, and 2 columns"),
         ("train.tsv", "text\ttopic\na\tx\nb\nc\ty\n", "in train.tsv, 1 cells in row 2, and 2 columns"),

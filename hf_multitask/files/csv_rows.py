@@ -25,10 +25,11 @@ def csv_rows(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
     csv.field_size_limit(sys.maxsize)
     separator = "\t" if kind == "tsv" else ","
     columns = number = 0
+    header: list[str] = []
     try:
         for cells in csv.reader(lines, delimiter=separator, strict=True):
             if columns == 0:
-                columns = len(cells)
+                columns, header = len(cells), cells
                 if cells:
                     yield cells
                 continue
@@ -38,7 +39,8 @@ def csv_rows(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
                 continue
             number += 1
             if len(cells) != columns:
-                raise MalformedError(f"{len(cells)} cells in row {number}, and {columns} columns")
+                marks = _other_marks(header, separator)
+                raise MalformedError(f"{len(cells)} cells in row {number}, and {columns} columns{marks}")
             # Rows that an open quote made one cell had their separator and their end in it.
             if kind == "tsv" and any(separator in cell and ("\n" in cell or "\r" in cell) for cell in cells):
                 raise MalformedError(
@@ -53,3 +55,9 @@ def csv_rows(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
         ) from error
     except UnicodeError as error:
         raise MalformedError(f"behind row {number}: {error}") from error
+
+
+def _other_marks(header: list[str], separator: str) -> str:
+    """What to say of a header that is one cell and holds what programs part cells by, too."""
+    found = next((mark for mark in ";\t|," if len(header) == 1 and mark in header[0]), None)
+    return "" if found is None else f"; the header has {found!r} between its names, where {separator!r} must be"
