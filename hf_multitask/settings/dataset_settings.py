@@ -28,7 +28,8 @@ class DatasetSettings:
         splits: Per split of ours (train, validation, test), the name of the dataset's.
         max_rows: Rows that are used of each split at most, drawn by chance (of a streamed one the first ones); all by
             default.
-        validation: Share of the training rows that becomes the validation split, where there is none.
+        validation: Share of the training rows that becomes the validation split, where there is none. Rows are drawn by
+            chance, and stratified by the first of the `targets` that is one label of a text.
         test: Share of the training rows that becomes the test split, where there is none.
         streaming: Whether training rows are read while they are needed, for more of them than fit on the disk. They
             come without an end, so that `training.max_steps` must be given; the other splits are read whole.
