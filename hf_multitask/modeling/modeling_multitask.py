@@ -82,9 +82,7 @@ class MultiTaskModel(TextModel):
         Raises:
             ValueError: The tasks, the pooling or the encoder cannot be; see [`MultiTaskConfig`] and [`read_layout`].
         """
-        if str(name_or_path).startswith(
-            "packaged:"
-        ):  # a word of the package, which is not there where this code may be
+        if str(name_or_path).startswith("packaged:"):  # only the package knows the place; this code travels without it
             raise ValueError(
                 f"A backbone must be a Hub id or a local folder, found {name_or_path!r}. Pass "
                 f"hf_multitask.resolve_backbone({name_or_path!r})."
