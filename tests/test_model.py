@@ -211,6 +211,14 @@ def test_attentions_and_hidden_states_come_when_asked_for():
     assert len(output.hidden_states) == 3
 
 
+def test_the_token_embeddings_that_are_pooled_come_where_nothing_is_learned(model):
+    batch = inputs()
+    output, mask_BL1 = model(**batch), batch["attention_mask"][..., None]
+    expected_BD = (output.last_hidden_state * mask_BL1).sum(1) / mask_BL1.sum(1)
+    torch.testing.assert_close(output.sentence_embedding, expected_BD)
+    assert model(**batch, labels=LABELS).last_hidden_state is None
+
+
 def test_a_multi_task_checkpoint_is_no_backbone(model, tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="must be a bare encoder, found a multi-task model"):

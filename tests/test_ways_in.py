@@ -31,8 +31,13 @@ options = {"batch_size": 2}
 model = AutoModel.from_pretrained(folder, trust_remote_code=True)
 pipe = pipeline(model=folder, trust_remote_code=True, device="cpu")
 sentences = SentenceTransformer(folder, trust_remote_code=True, device="cpu")
+by_first = SentenceTransformer(folder, trust_remote_code=True, device="cpu", config_kwargs={"pooling": "cls"})
+tokens = by_first.encode(texts, output_value="token_embeddings")
 np.savez(
     file,
+    by_first=by_first.encode(texts),
+    first_tokens=[found[0].numpy() for found in tokens],
+    lengths=[len(found) for found in tokens],
     model=model.encode(texts, **options),
     sentences=sentences.encode(texts, **options),
     prompted=sentences.encode(texts, prompt_name="query", truncate_dim=4),
@@ -44,6 +49,12 @@ options = {"trust_remote_code": True, "token": None}
 for name in ("processor_kwargs", "tokenizer_kwargs"):  # the newer name, and that of sentence-transformers 5
     short = type(sentences[0]).load(folder, **options, **{name: {"model_max_length": 5}})
     assert short.max_seq_length == 5, name
+try:
+    SentenceTransformer(folder, trust_remote_code=True, backend="onnx")
+except ValueError as error:
+    assert "OnnxMultiTask.from_pretrained" in str(error), error
+else:
+    raise AssertionError("a backend that there is not is ignored")
 sentences.save(folder + "-again")
 again = SentenceTransformer(folder + "-again", trust_remote_code=True)
 np.savez(file + "-again", sentences=again.encode(texts, batch_size=2))  # other batches round otherwise
@@ -89,6 +100,13 @@ def test_a_sentence_transformer_has_the_models_embeddings(opened):
 def test_a_sentence_transformer_reads_and_returns_as_much_as_the_model(opened):
     assert opened[1]["limit"] == 12
     assert opened[1]["size"] == 16
+
+
+def test_a_sentence_transformer_embeds_tokens_and_heeds_its_options(opened):
+    model, found, _, _ = opened
+    assert found["lengths"].tolist() == [min(12, len(ids)) for ids in model.tokenizer(TEXTS)["input_ids"]]
+    lengths = np.linalg.norm(found["first_tokens"], axis=1, keepdims=True) if model.config.normalize else 1
+    np.testing.assert_allclose(found["by_first"], found["first_tokens"] / lengths, atol=1e-6, rtol=0)
 
 
 def test_a_sentence_transformer_can_be_saved_and_opened_again(opened):

@@ -38,7 +38,9 @@ class MultiTaskConfig(PretrainedConfig):
     model_type = "hf_multitask"
     sub_configs = {"text_config": AutoConfig}  # noqa: RUF012 - the form transformers reads, in every 5.x version
     has_no_defaults_at_init = True
-    keys_to_ignore_at_inference = ["losses", "sentence_embedding", "hidden_states", "attentions"]  # noqa: RUF012
+    keys_to_ignore_at_inference = [  # noqa: RUF012
+        *("losses", "sentence_embedding", "last_hidden_state", "hidden_states", "attentions"),
+    ]
 
     def __init__(
         self,

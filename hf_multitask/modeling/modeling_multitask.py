@@ -196,6 +196,7 @@ class MultiTaskModel(TextModel):
             logits=logits,
             losses=losses,
             sentence_embedding=encoded.embedding[:num_texts],
+            last_hidden_state=encoded.hidden if labels is None else None,  # mixed precision would copy it in training
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
         )

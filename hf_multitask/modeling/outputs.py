@@ -19,6 +19,8 @@ class MultiTaskOutput(ModelOutput):
             regression values in the user's units, for a similarity cosines (NaN where a text has no partner).
         losses: Per task with targets, its mean loss, 0-d float32, without its weight. With `labels` only.
         sentence_embedding: (B, D).
+        last_hidden_state: (B, L, D), the token embeddings of the (first) texts, from which that is pooled; of padding
+            they mean nothing. Without `labels` only.
         hidden_states: The backbone's, each (B, L, D), when asked for.
         attentions: The backbone's, each (B, heads, L, L), when asked for.
     """
@@ -27,5 +29,6 @@ class MultiTaskOutput(ModelOutput):
     logits: dict[str, Tensor] | None = None
     losses: dict[str, Tensor] | None = None
     sentence_embedding: Tensor | None = None
+    last_hidden_state: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 from .reading import tokenize
@@ -40,12 +39,22 @@ class MultiTaskTransformer(InputModule):  # type: ignore[misc]
         model_kwargs: dict[str, Any] | None = None,
         processor_kwargs: dict[str, Any] | None = None,
         tokenizer_kwargs: dict[str, Any] | None = None,
+        config_kwargs: dict[str, Any] | None = None,
+        backend: str = "torch",
         **_: Any,
     ) -> "MultiTaskTransformer":
         """The module in a folder, or a repository of the Hub; the arguments are those of `Module.load`.
 
         `tokenizer_kwargs` is the name of `processor_kwargs` before sentence-transformers 6.
+
+        Raises:
+            ValueError: Another `backend` than torch is to run it.
         """
+        if backend != "torch":
+            raise ValueError(
+                f"A multi-task model's backend in a SentenceTransformer must be 'torch', found {backend!r}. Export it "
+                "(python -m hf_multitask export FOLDER OUTPUT), and open that by OnnxMultiTask.from_pretrained(OUTPUT)."
+            )
         where = {
             "subfolder": subfolder,
             "token": token,
@@ -54,10 +63,9 @@ class MultiTaskTransformer(InputModule):  # type: ignore[misc]
             "local_files_only": local_files_only,
             "trust_remote_code": trust_remote_code,
         }
-        model = AutoModel.from_pretrained(model_name_or_path, **where, **model_kwargs or {})
-        tokenizer = AutoTokenizer.from_pretrained(
-            model_name_or_path, config=model.config, **where, **processor_kwargs or tokenizer_kwargs or {}
-        )
+        model = AutoModel.from_pretrained(model_name_or_path, **where | (config_kwargs or {}) | (model_kwargs or {}))
+        reading = processor_kwargs or tokenizer_kwargs or {}
+        tokenizer = AutoTokenizer.from_pretrained(model_name_or_path, config=model.config, **where | reading)
         return cls(model, tokenizer)
 
     def preprocess(self, inputs: Sequence[str], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -69,12 +77,11 @@ class MultiTaskTransformer(InputModule):  # type: ignore[misc]
         return self.preprocess(texts, **kwargs)
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """`features` with the `sentence_embedding` (B, D)."""
+        """`features` with the `sentence_embedding` (B, D) and the `token_embeddings` (B, L, D) it was pooled from."""
         names = ("input_ids", "attention_mask", "token_type_ids")
-        embedding: Tensor = self.auto_model(**{name: features[name] for name in names if name in features})[
-            "sentence_embedding"
-        ]
-        return features | {"sentence_embedding": embedding}
+        output: Any = self.auto_model(**{name: features[name] for name in names if name in features})
+        found = {"sentence_embedding": output.sentence_embedding, "token_embeddings": output.last_hidden_state}
+        return features | found
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
         """Save the whole model, heads too, into a folder."""
