@@ -86,6 +86,8 @@ def test_a_saved_configuration_holds_no_path_of_this_machine(backbone_folder, tm
     model = MultiTaskModel.from_backbone(backbone_folder, tasks=TASKS)
     model.config.save_pretrained(tmp_path)
     assert backbone_folder not in (tmp_path / "config.json").read_text()
+    MultiTaskModel(model.config).save_pretrained(tmp_path)
+    assert str(tmp_path) not in json.dumps(MultiTaskModel.from_pretrained(tmp_path).config.to_dict())
 
 
 def test_a_backbone_from_the_hub_is_remembered_by_its_id(tmp_path):

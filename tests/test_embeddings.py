@@ -189,6 +189,21 @@ def test_a_loaded_model_knows_its_tokenizer(model, tmp_path):
     np.testing.assert_allclose(loaded.encode(TEXTS), model.encode(TEXTS), atol=1e-6)
 
 
+def test_a_model_from_a_relative_folder_knows_its_tokenizer_from_elsewhere(
+    model, backbone_folder, tmp_path, monkeypatch
+):
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    (folder / "README.md").write_text("A card.", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    loaded = MultiTaskModel.from_pretrained("model")
+    shutil.copytree(backbone_folder, "backbone")
+    new = MultiTaskModel.from_backbone("backbone", tasks=TASKS)
+    monkeypatch.chdir("/")
+    assert loaded.tokenizer.model_max_length == new.tokenizer.model_max_length == 64
+    assert loaded.card == "A card."
+
+
 @pytest.mark.parametrize("texts", [{"text": ["good"], "label": [1]}, Dataset.from_dict({"text": ["good"]})[:1]])
 def test_columns_are_refused_and_not_their_names_embedded(model, texts):
     with pytest.raises(ValueError, match="Texts must be a list of strings, found a mapping with"):

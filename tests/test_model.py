@@ -229,3 +229,12 @@ def test_a_wrong_override_at_loading_is_refused(model, tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="pooling must be one of"):
         MultiTaskModel.from_pretrained(tmp_path, pooling="median")
+
+
+def test_tasks_can_be_told_otherwise_at_loading(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    renamed = {"name": "topic", "labels": ["a", "b", "c"], "temperature": 2.0}
+    loaded = MultiTaskModel.from_pretrained(tmp_path, tasks=[renamed])
+    assert list(loaded.heads) == ["topic"]
+    assert loaded.config.task("topic").temperature == 2
+    assert torch.equal(loaded.heads["topic"].weight, model.heads["topic"].weight)

@@ -90,8 +90,11 @@ def test_one_text_has_one_answer_and_a_stream_is_a_stream(served, pipe):
     assert served([]) == []
 
 
-def test_it_can_be_copied_and_sent_elsewhere(served):
-    for copied in (copy.deepcopy(served), pickle.loads(pickle.dumps(served))):
+def test_it_can_be_copied_and_sent_elsewhere(served, folder, monkeypatch):
+    monkeypatch.chdir(Path(folder).parent)
+    sent = pickle.dumps(OnnxMultiTask.from_pretrained(Path(folder).name))
+    monkeypatch.chdir("/")
+    for copied in (copy.deepcopy(served), pickle.loads(sent)):
         assert_same(copied(TEXTS), served(TEXTS))
 
 

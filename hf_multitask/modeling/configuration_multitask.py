@@ -113,11 +113,12 @@ class MultiTaskConfig(PretrainedConfig):
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON-serialisable values, tasks as plain dicts, without paths of this machine."""
         output: dict[str, Any] = super().to_dict()
-        source = output["text_config"].get("_name_or_path") or ""
-        if os.path.isabs(source) or os.path.isdir(source):
-            del output["text_config"]["_name_or_path"]
+        for values in (output, output["text_config"]):
+            source = values.get("_name_or_path") or ""
+            if os.path.isabs(source) or os.path.isdir(source):
+                del values["_name_or_path"]
         output["custom_pipelines"] = copy.deepcopy(CUSTOM_PIPELINES)
-        output["tasks"] = [task.describe() for task in self.tasks]
+        output["tasks"] = [Task.parse(task).describe() for task in self.tasks]  # mappings, if set when it was opened
         return output
 
 

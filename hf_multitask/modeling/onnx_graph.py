@@ -3,6 +3,7 @@
 Letters of the shapes: B texts, L tokens, D size of an embedding, C outputs of a task.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ class OnnxGraph:
     """
 
     def __init__(self, path: str, providers: Sequence[Any] | None = None, session_options: Any = None) -> None:
-        self._arguments = (path, providers, session_options)
+        self._arguments = (os.path.abspath(path), providers, session_options)
         self._session: Any = onnxruntime.InferenceSession(
             path, session_options, providers=list(providers or ("CPUExecutionProvider",))
         )

@@ -44,6 +44,7 @@ class TextModel(KnownParts, HubModel):
         if pretrained_model_name_or_path is not None:
             name = str(pretrained_model_name_or_path)
             model.tokenizer_source = TokenizerSource(name, hub_kwargs, model.config, num_positions(model.backbone))
+            model.config.name_or_path = model.tokenizer_source.name_or_path
         return loaded
 
     def encode(

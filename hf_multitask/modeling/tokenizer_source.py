@@ -1,6 +1,7 @@
 """Where a model's tokenizer comes from."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class TokenizerSource:
     config: PretrainedConfig | None = field(default=None, repr=False)
     max_length: int | None = None
 
+    def __post_init__(self) -> None:
+        if os.path.isdir(self.name_or_path):  # found, and no repository of the Hub, from another working directory too
+            object.__setattr__(self, "name_or_path", os.path.abspath(self.name_or_path))
+
     def load(self) -> Any:
         """The tokenizer; raises as [`load_tokenizer`] where there is none."""
         config = {} if self.config is None else {"config": self.config}
@@ -59,7 +64,7 @@ class TokenizerSource:
 
     def differences(self, folder: Path) -> list[str]:
         """In what the tokenizer in `folder` differs, but for tokens more; nothing where it cannot be read."""
-        if Path(self.name_or_path) == folder:
+        if Path(self.name_or_path) == folder.absolute():
             return []
         try:
             known, found = self.load(), load_tokenizer(str(folder), trust_remote_code=False)
