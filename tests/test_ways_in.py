@@ -13,7 +13,9 @@ from records import TASKS
 from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("sentence_transformers", reason="sentence-transformers opens the folder here")
+SentenceTransformer = pytest.importorskip(
+    "sentence_transformers", reason="sentence-transformers opens the folder here"
+).SentenceTransformer
 
 TEXTS = ["good film", "the council says no , never again today", "", "bad " * 50, "song"]
 
@@ -107,6 +109,16 @@ def test_a_sentence_transformer_embeds_tokens_and_heeds_its_options(opened):
     assert found["lengths"].tolist() == [min(12, len(ids)) for ids in model.tokenizer(TEXTS)["input_ids"]]
     lengths = np.linalg.norm(found["first_tokens"], axis=1, keepdims=True) if model.config.normalize else 1
     np.testing.assert_allclose(found["by_first"], found["first_tokens"] / lengths, atol=1e-6, rtol=0)
+
+
+def test_a_sentence_transformer_reads_no_more_than_the_encoder_has_positions_for(tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = 10**30  # as of one that was made by its user
+    tokenizer.save_pretrained(tmp_path)
+    tiny_bert().save_pretrained(tmp_path)
+    opened = SentenceTransformer(str(tmp_path), trust_remote_code=True, device="cpu")
+    assert opened.max_seq_length == 64
+    assert opened.encode("good " * 200).shape == (16,)
 
 
 def test_a_sentence_transformer_can_be_saved_and_opened_again(opened):

@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import AutoModel, AutoTokenizer
 
+from .backbone import limit_to_positions
 from .reading import tokenize
 
 try:  # transformers lets no checkpoint be opened whose files import what is not installed, unless they only try to
@@ -66,6 +67,7 @@ class MultiTaskTransformer(InputModule):  # type: ignore[misc]
         model = AutoModel.from_pretrained(model_name_or_path, **where | (config_kwargs or {}) | (model_kwargs or {}))
         reading = processor_kwargs or tokenizer_kwargs or {}
         tokenizer = AutoTokenizer.from_pretrained(model_name_or_path, config=model.config, **where | reading)
+        limit_to_positions(tokenizer, model.backbone)
         return cls(model, tokenizer)
 
     def preprocess(self, inputs: Sequence[str], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
