@@ -114,3 +114,15 @@ def test_a_backbone_that_cannot_be_traced_is_refused_in_our_words(tmp_path, caps
         export_graph(model, KINDS, tmp_path / "model.onnx")
     assert capsys.readouterr().out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ordered_labels_of_which_the_model_is_sure_have_its_logits(tmp_path):
+    model = every_kind()
+    with torch.no_grad():
+        model.heads["stars"][0].weight.mul_(20)
+    batch = dict(model.tokenizer(["good film", "song vote bad"], padding=True, return_tensors="pt"))
+    expected = torch_arrays(model, batch)["logits_stars"]
+    assert expected.min() < -30
+    export_graph(model, [model.config.task("stars")], tmp_path / "model.onnx")
+    found = OnnxGraph(str(tmp_path / "model.onnx")).run(batch, ["logits_stars"])["logits_stars"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

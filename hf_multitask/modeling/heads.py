@@ -72,9 +72,10 @@ class ContinuationRatio(nn.Module):
     def forward(self, z_NK: Tensor) -> Tensor:
         """(N, C - 1) -> (N, C)."""
         z_NK = z_NK.float()
-        above_NK = F.logsigmoid(z_NK).cumsum(dim=-1)
+        # Not by `logsigmoid`: in a graph that is the logarithm of a sigmoid, far below 0 coarse and soon infinite.
+        above_NK = -F.softplus(-z_NK).cumsum(dim=-1)
         reached_NC = F.pad(above_NK, (1, 0))
-        stays_NC = F.pad(F.logsigmoid(-z_NK), (0, 1))  # the last class stays for certain
+        stays_NC = F.pad(-F.softplus(z_NK), (0, 1))  # the last class stays for certain
         return reached_NC + stays_NC
 
 
