@@ -211,6 +211,15 @@ def test_attentions_and_hidden_states_come_when_asked_for():
     assert len(output.hidden_states) == 3
 
 
+def test_attentions_and_hidden_states_may_be_asked_for_when_a_checkpoint_is_opened(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    wanted = {"output_attentions": True, "output_hidden_states": True}
+    loaded = MultiTaskModel.from_pretrained(tmp_path, attn_implementation="eager", **wanted)
+    assert len(loaded(**inputs()).attentions) == 2
+    assert len(loaded(**inputs()).hidden_states) == 3
+    assert loaded(**inputs(), output_hidden_states=False).hidden_states is None
+
+
 def test_the_token_embeddings_that_are_pooled_come_where_nothing_is_learned(model):
     batch = inputs()
     output, mask_BL1 = model(**batch), batch["attention_mask"][..., None]

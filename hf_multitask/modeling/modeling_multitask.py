@@ -150,7 +150,8 @@ class MultiTaskModel(TextModel):
                 is what to learn from: heads and losses are computed together, and one of `losses` alone would give the
                 heads of all tasks a gradient, of zeros.
             teacher_logits: Beside `labels`, per task another model's (B, C) or (B, L, C), NaN where there are none.
-            output_hidden_states: Whether to return the backbone's hidden states, of first and then of second texts.
+            output_hidden_states: Whether to return the backbone's hidden states, of first and then of second texts; by
+                default as the configuration says, as `output_attentions`.
             output_attentions: Whether to return the backbone's attentions.
             return_dict: `False` returns a tuple.
 
@@ -167,6 +168,8 @@ class MultiTaskModel(TextModel):
             }
             pairs = {"input_ids": pair_input_ids, "attention_mask": pair_attention_mask}
             wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+            for name in [name for name, value in wanted.items() if value is None]:
+                wanted[name] = getattr(self.config, name) or None  # that of `from_pretrained(..., output_...=True)`
             encoded = encode_texts(self.backbone, self.config, inputs, pairs, text_lengths, **wanted)
             # Mamba returns float32 from bfloat16 weights.
             dtype = next(self.heads.parameters(), encoded.embedding).dtype
