@@ -11,7 +11,7 @@ from conftest import make_tokenizer, tiny_bert
 from datasets import Dataset
 from records import TASKS
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import CanineTokenizer, PreTrainedTokenizerFast
+from transformers import CanineTokenizer, PreTrainedTokenizerFast, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 from hf_multitask import Task
@@ -361,6 +361,16 @@ def test_answering_leaves_the_model_in_its_mode(tokenizer, training):
     pipe = MultiTaskPipeline(model=model, tokenizer=tokenizer, device="cpu")
     assert pipe("good film") == pipe("good film")
     assert model.training is training
+
+
+def test_transformers_own_pipeline_extracts_the_embeddings_of_tokens(kinds, tokenizer, tmp_path):
+    kinds.tokenizer = tokenizer
+    kinds.save_pretrained(tmp_path)
+    extract = pipeline("feature-extraction", model=str(tmp_path), device="cpu")
+    inputs = tokenizer("good film", return_tensors="pt")
+    first, *_ = kinds(**inputs, return_dict=False)
+    torch.testing.assert_close(torch.tensor(extract("good film")), first)
+    torch.testing.assert_close(first.mean(1), kinds(**inputs).sentence_embedding)
 
 
 def test_no_texts_have_no_answers(pipe):
