@@ -14,7 +14,16 @@ import torch
 LIMIT = 300
 """Seconds after which they are stopped."""
 
-PRELOADED = ["hf_multitask", "distributed_job", "fsdp_job", "rows_job", "frozen_job", "pairs_job", "precision_job"]
+PRELOADED = [
+    "hf_multitask",
+    "distributed_job",
+    "fsdp_job",
+    "rows_job",
+    "frozen_job",
+    "pairs_job",
+    "precision_job",
+    "undirected_job",
+]
 
 
 def launch(processes, job, *arguments):

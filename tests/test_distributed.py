@@ -166,6 +166,14 @@ def test_trainers_of_two_processes_that_share_a_model_each_compute_in_their_prec
         ]
 
 
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is one for each process to choose")
+@pytest.mark.parametrize(("accelerator", "told"), [("", "2"), ("mps", "must be joined, found 2 that")])
+def test_processes_without_a_device_of_their_own_are_joined_on_cpus_or_refused(tmp_path, accelerator, told):
+    launch(2, "undirected_job", tmp_path, accelerator)
+    for rank in ("0", "1"):
+        assert told in (tmp_path / rank).read_text()
+
+
 def test_training_rows_that_accelerate_would_read_twice_are_warned_about(caplog):
     args = SimpleNamespace(world_size=2, max_tokens_per_batch=None)
     assert train_order([{"input_ids": [1]}], None, args) is None

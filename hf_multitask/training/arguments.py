@@ -11,6 +11,7 @@ from transformers.training_args import OptimizerNames, ParallelMode
 
 from ..balancing.methods import METHODS
 from ..modeling.performance import choose
+from .process_group import launched_processes
 from .threads import use_all_cores
 
 OPTIMIZERS_WITH_OWN_GROUPS = ("galore", "apollo", "lomo", "adalomo")
@@ -113,6 +114,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         if self.load_best_model_at_end and not self.knows_metric:
             self.metric_for_best_model = "average"
         self.knows_direction = self.greater_is_better is not None
+        if launched_processes() > 1 and not torch.accelerator.is_available():
+            self.use_cpu = True  # else Accelerate would not join them
         self._choose_performance()
         super().__post_init__()
         if self.device.type == "cpu":
@@ -212,6 +215,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
         optim = OptimizerNames(self.optim).value
         if optim.split("_")[0] in OPTIMIZERS_WITH_OWN_GROUPS:
             _refuse("optim", optim, "adamw_torch", "it arranges parameters by itself and would drop their rates")
+        if launched_processes() > self.world_size:
+            raise ValueError(
+                f"Processes that are started together must be joined, found {launched_processes()} that Accelerate "
+                f"does not join on the device {self.device.type}: each would do all the work, and write to the same "
+                "folder. Pass use_cpu=True, or start one process."
+            )
         if self.parallel_mode == ParallelMode.NOT_DISTRIBUTED and self.n_gpu > 1:
             raise ValueError(
                 f"Several GPUs must be used by one process each, found one process with {self.n_gpu} GPUs "

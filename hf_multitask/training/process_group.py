@@ -1,9 +1,15 @@
-"""How a process leaves the group it worked in."""
+"""How many processes work together, and how one of them leaves the group."""
 
+import os
 import time
 
 GRACE = 0.5
 """Seconds without Python's lock in which a process group's thread frees what it holds; it needs some milliseconds."""
+
+
+def launched_processes() -> int:
+    """How many processes a launcher has started, this one included; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
 
 
 def let_threads_end() -> None:
