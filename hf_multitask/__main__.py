@@ -1,5 +1,6 @@
 """The command line: `python -m hf_multitask COMMAND ...`."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,6 +28,9 @@ complete checkpoint; --overwrite_output_dir moves an earlier run aside."""
 COMMANDS = {"train": "train", "evaluate": "main", "predict": "main", "embed": "main", "export": "main", "info": "main"}
 """Command, and module of `commands` -> its function, which is imported when it is used: each needs other packages."""
 
+OF_ONE_PROCESS = ("export", "info")
+"""Commands that are not shared: of several processes that were started together, the first one does all."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -43,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(2)
     elif command == "train" and {"-h", "--help"} & set(words):
         print(TRAIN_USAGE)
-    else:
+    elif command not in OF_ONE_PROCESS or os.environ.get("RANK", "0") == "0":
         _run(command, words[1:])
 
 

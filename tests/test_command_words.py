@@ -44,6 +44,16 @@ def test_train_passes_its_words_on(capsys):
     assert "The configuration nothing.yaml must be a readable UTF-8 file" in refused(capsys, "train", "nothing.yaml")
 
 
+@pytest.mark.parametrize("words", [("info", "nothing"), ("export", "nothing", "out")])
+def test_what_is_not_shared_is_done_by_the_first_of_several_processes_alone(capsys, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RANK", "1")
+    main(words)
+    assert not any(capsys.readouterr())
+    monkeypatch.setenv("RANK", "0")
+    assert refused(capsys, *words), "it does look for the checkpoint"
+
+
 def test_an_installed_package_has_the_command():
     text = (HERE.parent / "pyproject.toml").read_text(encoding="utf-8")
     assert f'[project.scripts]\nhf-multitask = "{main.__module__}:{main.__name__}"\n' in text
