@@ -47,6 +47,7 @@ def test_the_default_is_the_specifications(parsed, name, value):
         ("average_tokens_across_devices", False, "True"),
         ("remove_unused_columns", True, "False"),
         ("batch_eval_metrics", True, "False"),
+        ("eval_use_gather_object", True, "False"),
         ("dataloader_in_order", False, "True"),
         ("prediction_loss_only", True, "False"),
         ("label_names", ["topic"], r"['labels']"),
@@ -137,6 +138,9 @@ def test_every_field_of_the_arguments_can_be_named():
     assert {"learning_rate", "layer_decay", "freeze", "output_dir"} <= argument_names()
 
 
-def test_batches_that_accelerate_would_split_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"accelerator_config\.split_batches must be False"):
-        MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, accelerator_config={"split_batches": True})
+@pytest.mark.parametrize(
+    ("name", "value"), [("split_batches", True), ("dispatch_batches", True), ("even_batches", False)]
+)
+def test_batches_that_accelerate_would_make_or_miss_are_refused(tmp_path, name, value):
+    with pytest.raises(ValueError, match=rf"accelerator_config\.{name} must be {not value} for .* found {value}: "):
+        MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, accelerator_config={name: value})

@@ -206,6 +206,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
         accelerator: Any = self.accelerator_config
         if accelerator.split_batches:
             _refuse("accelerator_config.split_batches", True, False, "each process makes its own batches")
+        if accelerator.dispatch_batches:
+            _refuse("accelerator_config.dispatch_batches", True, False, "the last batch of an evaluation may be short")
+        if not accelerator.even_batches:
+            _refuse("accelerator_config.even_batches", False, True, "processes would gather different batches")
+        if self.eval_use_gather_object:
+            _refuse("eval_use_gather_object", True, False, "the logits of several tasks are gathered as tensors")
         if self.auto_find_batch_size:
             _refuse("auto_find_batch_size", True, False, "the batch decides the order of the rows")
         if self.label_names not in (None, ["labels"]):
