@@ -192,6 +192,13 @@ def test_a_checkpoint_of_weights_only_is_complete(tmp_path, tokenizer):
     assert not [path for path in found if what_is_missing(path) or (path / "optimizer.pt").exists()]
 
 
+def test_no_run_goes_on_from_weights_alone(tmp_path, tokenizer):
+    started(tmp_path, tokenizer, num_train_epochs=1, save_only_model=True).train()
+    again = started(tmp_path, tokenizer, num_train_epochs=1)
+    with pytest.raises(ValueError, match="must have the optimizer and the learning rate .* found neither"):
+        again.train(resume_from_checkpoint=True)
+
+
 @pytest.mark.filterwarnings("ignore:Cannot enable progress bars")
 def test_a_checkpoint_is_pushed_when_it_is_complete(tmp_path, tokenizer, monkeypatch):
     pushed = []

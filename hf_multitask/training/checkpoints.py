@@ -6,11 +6,14 @@ import re
 import shutil
 from pathlib import Path
 
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 COMPLETE = "complete.json"
 """The list of a checkpoint's files and their sizes. There is none while the checkpoint is being written."""
+
+GOES_ON = (SCHEDULER_NAME, "latest")
+"""One of these is beside weights that a run can go on from: the Trainer's file, or the name of DeepSpeed's folder."""
 
 ASIDE = "_replaced-"
 """Begins the name of a checkpoint that another is written in place of; names with a `_` are not uploaded."""
@@ -54,6 +57,20 @@ def is_cut_off(checkpoint: Path) -> bool:
     list, someone may have removed or changed files on purpose.
     """
     return checkpoint.is_dir() and not any((checkpoint / name).exists() for name in (COMPLETE, TRAINER_STATE_NAME))
+
+
+def check_goes_on(checkpoint: Path) -> None:
+    """Raise unless a checkpoint, if it is there, has more than weights.
+
+    Raises:
+        ValueError: It has not: the optimizer and the learning rate would begin anew, in the middle of a run.
+    """
+    if checkpoint.is_dir() and not any((checkpoint / name).exists() for name in GOES_ON):
+        raise ValueError(
+            "A resumed run must have the optimizer and the learning rate of its checkpoint, found neither in "
+            f"{checkpoint}, which was saved with save_only_model. Start a new run from its weights (from_checkpoint in "
+            "a configuration), or name a checkpoint that has them."
+        )
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

@@ -8,7 +8,15 @@ from transformers import EarlyStoppingCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, rotate_checkpoints
 
 from ..modeling.saved_folder import check_no_other_code
-from .checkpoints import drop_aside, mark_complete, remove_cut_off, restore_aside, set_aside, what_is_missing
+from .checkpoints import (
+    check_goes_on,
+    drop_aside,
+    mark_complete,
+    remove_cut_off,
+    restore_aside,
+    set_aside,
+    what_is_missing,
+)
 from .output_folder import last_checkpoint, write_errors_explained
 from .precision import make_plain
 from .process_group import let_threads_end
@@ -31,11 +39,13 @@ class SavingTrainer(PushingTrainer):
         """As [`Trainer.train`]; `resume_from_checkpoint=True` means the last complete checkpoint.
 
         Raises:
-            ValueError: There is none, or the model's code would replace files in `output_dir`.
+            ValueError: There is none, it has weights alone, or the model's code would replace files in `output_dir`.
         """
         check_no_other_code(Path(str(self.args.output_dir)), self.model.config.model_type)
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_checkpoint(self.args)
+        if resume_from_checkpoint:
+            check_goes_on(Path(resume_from_checkpoint))
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
