@@ -23,6 +23,7 @@ PRELOADED = [
     "pairs_job",
     "precision_job",
     "undirected_job",
+    "patience_job",
 ]
 
 

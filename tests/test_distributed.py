@@ -174,6 +174,11 @@ def test_processes_without_a_device_of_their_own_are_joined_on_cpus_or_refused(t
         assert told in (tmp_path / rank).read_text()
 
 
+def test_processes_on_cpus_wait_for_each_other_as_long_as_they_are_told(tmp_path):
+    launch(2, "patience_job", tmp_path, 7200)
+    assert {(tmp_path / rank).read_text() for rank in ("0", "1")} == {"7200"}
+
+
 def test_training_rows_that_accelerate_would_read_twice_are_warned_about(caplog):
     args = SimpleNamespace(world_size=2, max_tokens_per_batch=None)
     assert train_order([{"input_ids": [1]}], None, args) is None

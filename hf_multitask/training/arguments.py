@@ -11,7 +11,7 @@ from transformers.training_args import OptimizerNames, ParallelMode
 
 from ..balancing.methods import METHODS
 from ..modeling.performance import choose
-from .process_group import launched_processes
+from .process_group import join_on_cpus, launched_processes
 from .threads import use_all_cores
 
 OPTIMIZERS_WITH_OWN_GROUPS = ("galore", "apollo", "lomo", "adalomo")
@@ -117,6 +117,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         if launched_processes() > 1 and not torch.accelerator.is_available():
             self.use_cpu = True  # else Accelerate would not join them
         self._choose_performance()
+        if self.use_cpu and self.ddp_backend in (None, "gloo"):
+            join_on_cpus(self.ddp_timeout)
         super().__post_init__()
         if self.device.type == "cpu":
             self.dataloader_pin_memory = False  # there is nothing to pin for, and torch warns at every epoch
