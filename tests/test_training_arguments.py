@@ -48,6 +48,8 @@ def test_the_default_is_the_specifications(parsed, name, value):
         ("remove_unused_columns", True, "False"),
         ("batch_eval_metrics", True, "False"),
         ("eval_use_gather_object", True, "False"),
+        ("ddp_find_unused_parameters", False, "True"),
+        ("ddp_static_graph", True, "False"),
         ("dataloader_in_order", False, "True"),
         ("prediction_loss_only", True, "False"),
         ("label_names", ["topic"], r"['labels']"),

@@ -212,6 +212,10 @@ class MultiTaskTrainingArguments(TrainingArguments):
             _refuse("accelerator_config.dispatch_batches", True, False, "the last batch of an evaluation may be short")
         if not accelerator.even_batches:
             _refuse("accelerator_config.even_batches", False, True, "processes would gather different batches")
+        for name, found in (("ddp_find_unused_parameters", False), ("ddp_static_graph", True)):
+            if getattr(self, name) is found:
+                why = "a batch without a label for a task does not use its head, and its gradients would not be shared"
+                _refuse(name, found, not found, why)
         if self.eval_use_gather_object:
             _refuse("eval_use_gather_object", True, False, "the logits of several tasks are gathered as tensors")
         if self.auto_find_batch_size:
