@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import make_tokenizer, tiny_bert
 from datasets import Dataset
-from records import TASKS
+from records import TASKS, record
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import CanineTokenizer, PreTrainedTokenizerFast, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
@@ -21,6 +21,7 @@ from hf_multitask.modeling.pipeline_multitask import MultiTaskPipeline
 from hf_multitask.modeling.reading import cut_places
 from hf_multitask.modeling.reading import tokenize as read_tokens
 from hf_multitask.modeling.words import find_words
+from hf_multitask.publishing.card_metadata import card_metadata
 
 TEXTS = [
     ("good film",),
@@ -371,6 +372,28 @@ def test_transformers_own_pipeline_extracts_the_embeddings_of_tokens(kinds, toke
     first, *_ = kinds(**inputs, return_dict=False)
     torch.testing.assert_close(torch.tensor(extract("good film")), first)
     torch.testing.assert_close(first.mean(1), kinds(**inputs).sentence_embedding)
+
+
+@pytest.mark.parametrize(
+    ("problem_types", "tag"),
+    [
+        (["single_label_classification", "regression"], "text-classification"),
+        (["token_classification"], "token-classification"),
+        (["similarity"], "sentence-similarity"),
+        (["token_classification", "similarity"], "text-classification"),
+    ],
+)
+def test_the_word_that_the_hub_shows_for_a_model_makes_its_pipeline(tokenizer, tmp_path, problem_types, tag):
+    labels = {"single_label_classification": ["a", "b"], "token_classification": ["a", "b"]}
+    tasks = [{"name": kind, "problem_type": kind, "labels": labels.get(kind, [])} for kind in problem_types]
+    model = tiny_bert(tasks=tasks)
+    model.tokenizer = tokenizer
+    model.save_pretrained(tmp_path)
+    pair = ("good film", "bad film")
+    named = pipeline(tag, model=str(tmp_path), trust_remote_code=True, device="cpu")
+    assert named(pair) == pipeline(model=str(tmp_path), trust_remote_code=True, device="cpu")(pair)
+    assert list(named(pair)) == problem_types
+    assert card_metadata(record(tasks=model.config.tasks)).pipeline_tag == tag
 
 
 def test_no_texts_have_no_answers(pipe):

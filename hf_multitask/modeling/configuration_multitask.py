@@ -1,6 +1,5 @@
 """What a multi-task model is: its backbone, its pooling and its tasks."""
 
-import copy
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,10 +9,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
 from .pooling import POOLINGS
 from .saved_folder import check_no_other_code
-from .task import Task, parse_tasks
-
-CUSTOM_PIPELINES = {"multi-task": {"impl": "pipeline_multitask.MultiTaskPipeline", "pt": ["AutoModel"], "type": "text"}}
-"""What `pipeline` reads in a configuration; of one kind, so that it needs not be named."""
+from .task import Task, parse_tasks, pipeline_tag
 
 
 class MultiTaskConfig(PretrainedConfig):
@@ -62,7 +58,7 @@ class MultiTaskConfig(PretrainedConfig):
         # PretrainedConfig sets the attention implementation of this config *and of its sub-configs*, to None where it
         # is not given. A live backbone that shares `text_config` would then drop its padding mask without a word.
         kwargs.setdefault("attn_implementation", self.text_config._attn_implementation)
-        kwargs["custom_pipelines"] = copy.deepcopy(CUSTOM_PIPELINES)  # `pipeline` puts classes in place of names there
+        kwargs.pop("custom_pipelines", None)  # those of a file; they follow from the tasks
         super().__init__(**kwargs)
 
     def check(self) -> None:
@@ -87,6 +83,15 @@ class MultiTaskConfig(PretrainedConfig):
         """Size of the sentence embedding: the backbone's hidden size."""
         size: int = self.text_config.hidden_size
         return size
+
+    @property
+    def custom_pipelines(self) -> dict[str, dict[str, Any]]:
+        """What `pipeline` looks for: the pipeline of this model, by the word that the Hub shows for it.
+
+        It is the only one, so that the word can be left out. A new mapping at each look: `pipeline` writes into it.
+        """
+        ours = {"impl": "pipeline_multitask.MultiTaskPipeline", "pt": ["AutoModel"], "type": "text"}
+        return {pipeline_tag(Task.parse(task) for task in self.tasks): ours}
 
     def task(self, name: str) -> Task:
         """The task called `name`.
@@ -117,7 +122,7 @@ class MultiTaskConfig(PretrainedConfig):
             source = values.get("_name_or_path") or ""
             if os.path.isabs(source) or os.path.isdir(source):
                 del values["_name_or_path"]
-        output["custom_pipelines"] = copy.deepcopy(CUSTOM_PIPELINES)
+        output["custom_pipelines"] = self.custom_pipelines
         output["tasks"] = [Task.parse(task).describe() for task in self.tasks]  # mappings, if set when it was opened
         return output
 

@@ -21,6 +21,9 @@ CHOICES = ("single_label_classification", "ordinal", "token_classification")
 PROBLEM_TYPES = (*CHOICES, "multi_label_classification", "regression", "similarity")
 """Kinds of task. All but `CHOICES` have float labels, NaN where there is no target."""
 
+HUB_TYPES = {"token_classification": "token-classification", "similarity": "sentence-similarity"}
+"""Kind of task -> the Hub's word for it; that of all others is text-classification, of regressions too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
@@ -248,6 +251,17 @@ def choose_tasks(tasks: Sequence[Task], names: Iterable[str]) -> list[Task]:
             "or leave tasks out."
         )
     return [by_name[name] for name in wanted]
+
+
+def hub_type(task: Task) -> str:
+    """The Hub's word for the kind of a task."""
+    return HUB_TYPES.get(task.problem_type, "text-classification")
+
+
+def pipeline_tag(tasks: Iterable[Task]) -> str:
+    """The one word that the Hub has for a model of these tasks: theirs, or else the commonest one."""
+    types = set(map(hub_type, tasks))
+    return types.pop() if len(types) == 1 else "text-classification"
 
 
 def _plain(value: Any) -> Any:

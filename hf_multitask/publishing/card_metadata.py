@@ -5,12 +5,9 @@ import re
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from ..modeling.task import Task
+from ..modeling.task import Task, hub_type, pipeline_tag
 from .result_tables import SPLITS
 from .run_record import LOSS, RunRecord
-
-TASK_TYPES = {"token_classification": "token-classification", "similarity": "sentence-similarity"}
-"""Kind of task -> the Hub's word for it; that of all others is text-classification, of regressions too."""
 
 EMBEDS = ("sentence-transformers", "sentence-similarity")
 """Tags by which the Hub's users find what gives sentence embeddings, and by which it shows how to load it."""
@@ -22,7 +19,7 @@ def card_metadata(record: RunRecord) -> ModelCardData:
     The library is Transformers, whose `AutoModel` opens the folder; the Hub shows further ones by their tags.
     """
     scores = _eval_results(record)
-    types = list(dict.fromkeys(map(task_type, record.tasks)))
+    types = dict.fromkeys(map(hub_type, record.tasks))
     return ModelCardData(
         model_name=record.name if scores else None,
         base_model=record.base_model if record.on_hub else None,
@@ -30,15 +27,10 @@ def card_metadata(record: RunRecord) -> ModelCardData:
         language=list(record.languages) or None,
         datasets=[source for name, source in record.trained_sources.items() if name in record.hub_datasets] or None,
         library_name="peft" if record.adapters else "transformers",
-        pipeline_tag=types[0] if len(types) == 1 else "text-classification",
+        pipeline_tag=pipeline_tag(record.tasks),
         tags=["hf_multitask", "multi-task", *types, *(["lora"] if record.adapters else EMBEDS)],
         eval_results=scores or None,
     )
-
-
-def task_type(task: Task) -> str:
-    """The Hub's word for the kind of a task."""
-    return TASK_TYPES.get(task.problem_type, "text-classification")
 
 
 def _eval_results(record: RunRecord) -> list[EvalResult]:
@@ -46,7 +38,7 @@ def _eval_results(record: RunRecord) -> list[EvalResult]:
     split = record.last_split
     return [
         EvalResult(
-            task_type=task_type(task),
+            task_type=hub_type(task),
             task_name=task.name,
             dataset_type=_dataset_type(record, task),
             dataset_name=" + ".join(_datasets(record, task)),
