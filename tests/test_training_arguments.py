@@ -1,5 +1,6 @@
 """Training arguments are the specification's by default, and what would be silently wrong is refused."""
 
+import importlib.util
 import re
 
 import pytest
@@ -146,3 +147,10 @@ def test_every_field_of_the_arguments_can_be_named():
 def test_batches_that_accelerate_would_make_or_miss_are_refused(tmp_path, name, value):
     with pytest.raises(ValueError, match=rf"accelerator_config\.{name} must be {not value} for .* found {value}: "):
         MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, accelerator_config={name: value})
+
+
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is not None, reason="it is installed")
+def test_a_package_that_is_not_installed_is_told_as_such(tmp_path):
+    values = {"output_dir": str(tmp_path), "deepspeed": {"zero_optimization": {"stage": 2}}}
+    with pytest.raises(ImportError, match="deepspeed"):
+        parse_arguments(values)

@@ -116,7 +116,10 @@ def given_splits(
 
 def _given_path(where: str, settings: DatasetSettings) -> str:
     if settings.path is None:
-        raise ValueError(f"{where}: the key 'path' must be given, found none. Add it, or pass the rows to prepare.")
+        raise ValueError(
+            f"{where}: the key 'path' must be given, found none. Add it; where data_files names each file, it is the "
+            "folder that these names start from, path: . for the working directory."
+        )
     return settings.path
 
 

@@ -21,6 +21,7 @@ def parse_arguments(values: Mapping[str, Any]) -> MultiTaskTrainingArguments:
 
     Raises:
         ValueError: A key is unknown, or a value is of the wrong type or cannot be right (see the class).
+        ImportError: A value needs a package that is not installed.
     """
     check_keys(values, argument_names(), "training")
     words: list[str] = []
@@ -37,7 +38,7 @@ def parse_arguments(values: Mapping[str, Any]) -> MultiTaskTrainingArguments:
         arguments, surplus = parser.parse_args_into_dataclasses(
             words, return_remaining_strings=True, look_for_args_file=False
         )
-    except (TypeError, ImportError) as error:
+    except TypeError as error:
         parser.error(str(error))
     if surplus:
         parser.error(f"more than one value for an argument that takes one: {' '.join(surplus)}")
