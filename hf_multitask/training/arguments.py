@@ -12,6 +12,7 @@ from transformers.training_args import OptimizerNames, ParallelMode
 from ..balancing.methods import METHODS
 from ..modeling.performance import choose
 from .process_group import join_on_cpus, launched_processes
+from .refused_arguments import check_none_refused, refuse
 from .threads import use_all_cores
 
 OPTIMIZERS_WITH_OWN_GROUPS = ("galore", "apollo", "lomo", "adalomo")
@@ -174,59 +175,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 "conflict_by_depth needs conflict_steps, found none: nothing would be measured. Pass "
                 "conflict_steps=200."
             )
-        if self.label_smoothing_factor:
-            _refuse(
-                "label_smoothing_factor",
-                self.label_smoothing_factor,
-                0.0,
-                "it smooths one tensor of labels, not several",
-            )
-        if not self.average_tokens_across_devices:
-            _refuse(
-                "average_tokens_across_devices",
-                False,
-                True,
-                "each task's loss is a mean over the rows of all processes",
-            )
-        if self.remove_unused_columns:
-            _refuse("remove_unused_columns", True, False, "it would remove the rows' targets")
-        if self.batch_eval_metrics:
-            _refuse("batch_eval_metrics", True, False, "F1 and correlations are not means over batches")
-        if not self.eval_do_concat_batches:
-            _refuse("eval_do_concat_batches", False, True, "metrics are computed over the whole split")
-        if self.prediction_loss_only:
-            _refuse(
-                "prediction_loss_only", True, False, "evaluation losses are computed from the logits of the whole split"
-            )
+        check_none_refused(self)
         if self.device.type == "cpu" and (self.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true"):
-            _refuse("fsdp", True, False, "Accelerate shards no parameters on CPU, and would say nothing")
-        for name in ("bf16_full_eval", "fp16_full_eval"):
-            if getattr(self, name):
-                _refuse(name, True, False, "evaluation would cast the weights, and what is saved afterwards too")
-        if not self.dataloader_in_order:
-            _refuse("dataloader_in_order", False, True, "the order of the rows is a function of the seed alone")
-        accelerator: Any = self.accelerator_config
-        if accelerator.split_batches:
-            _refuse("accelerator_config.split_batches", True, False, "each process makes its own batches")
-        if accelerator.dispatch_batches:
-            _refuse("accelerator_config.dispatch_batches", True, False, "the last batch of an evaluation may be short")
-        if not accelerator.even_batches:
-            _refuse("accelerator_config.even_batches", False, True, "processes would gather different batches")
-        for name, found in (("ddp_find_unused_parameters", False), ("ddp_static_graph", True)):
-            if getattr(self, name) is found:
-                why = "a batch without a label for a task does not use its head, and its gradients would not be shared"
-                _refuse(name, found, not found, why)
-        if self.eval_use_gather_object:
-            _refuse("eval_use_gather_object", True, False, "the logits of several tasks are gathered as tensors")
-        if self.auto_find_batch_size:
-            _refuse("auto_find_batch_size", True, False, "the batch decides the order of the rows")
-        if self.label_names not in (None, ["labels"]):
-            _refuse(
-                "label_names", self.label_names, ["labels"], "all tasks' labels travel in the one argument `labels`"
-            )
+            refuse("fsdp", True, False, "Accelerate shards no parameters on CPU, and would say nothing")
         optim = OptimizerNames(self.optim).value
         if optim.split("_")[0] in OPTIMIZERS_WITH_OWN_GROUPS:
-            _refuse("optim", optim, "adamw_torch", "it arranges parameters by itself and would drop their rates")
+            refuse("optim", optim, "adamw_torch", "it arranges parameters by itself and would drop their rates")
         if launched_processes() > self.world_size:
             raise ValueError(
                 f"Processes that are started together must be joined, found {launched_processes()} that Accelerate "
@@ -251,9 +205,3 @@ class MultiTaskTrainingArguments(TrainingArguments):
         """Whether one process trains on one device, and nothing wraps the model."""
         is_sharded = self.fsdp or self.deepspeed or os.environ.get("ACCELERATE_USE_FSDP") == "true"
         return self.parallel_mode == ParallelMode.NOT_PARALLEL and not is_sharded
-
-
-def _refuse(name: str, found: Any, instead: Any, why: str) -> None:
-    raise ValueError(
-        f"{name} must be {instead!r} for a multi-task model, found {found!r}: {why}. Pass {name}={instead!r}."
-    )
