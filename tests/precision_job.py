@@ -31,6 +31,7 @@ def main(folder: str) -> None:
     for name, work in works.items():
         seen.clear()
         work()
+        assert name != "half trains" or half.model_wrapped is model, "what sums over processes is left around it"
         found.append([name, *sorted(set(seen))])
     (Path(folder) / f"{half.args.process_index}.json").write_text(json.dumps(found))
     half.end()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import tiny_bert
-from test_trainer import rows, trainer
+from test_trainer import relative_difference, rows, trainer
 from transformers import EarlyStoppingCallback, TrainerCallback, set_seed
 
 from hf_multitask.training import saving_trainer
@@ -194,9 +194,17 @@ def test_a_checkpoint_of_weights_only_is_complete(tmp_path, tokenizer):
 
 def test_no_run_goes_on_from_weights_alone(tmp_path, tokenizer):
     started(tmp_path, tokenizer, num_train_epochs=1, save_only_model=True).train()
-    again = started(tmp_path, tokenizer, num_train_epochs=1)
+    again = started(tmp_path, tokenizer, num_train_epochs=2)
     with pytest.raises(ValueError, match="must have the optimizer and the learning rate .* found neither"):
         again.train(resume_from_checkpoint=True)
+
+
+def test_a_run_that_has_ended_is_opened_from_weights_alone(tmp_path, tokenizer):
+    first = started(tmp_path, tokenizer, num_train_epochs=1, save_only_model=True)
+    first.train()
+    again = started(tmp_path, tokenizer, num_train_epochs=1, save_only_model=True)
+    assert again.train(resume_from_checkpoint=True).global_step == first.state.max_steps
+    assert relative_difference(dict(again.model.named_parameters()), dict(first.model.named_parameters())) == 0
 
 
 @pytest.mark.filterwarnings("ignore:Cannot enable progress bars")

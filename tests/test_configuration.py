@@ -82,6 +82,14 @@ def test_a_configuration_survives_json(tmp_path):
     assert loaded.text_config.hidden_size == 16
 
 
+def test_a_configuration_takes_its_own_values_and_keeps_its_pipeline():
+    config = MultiTaskConfig(text_config=tiny_bert_config(), tasks=TASKS)
+    before = config.to_dict()
+    config.update(before | {"custom_pipelines": {"multi-task": {}}})
+    assert config.to_dict() == before
+    assert list(config.custom_pipelines) == ["text-classification"]
+
+
 def test_a_saved_configuration_holds_no_path_of_this_machine(backbone_folder, tmp_path):
     model = MultiTaskModel.from_backbone(backbone_folder, tasks=TASKS)
     model.config.save_pretrained(tmp_path)

@@ -53,6 +53,20 @@ def test_what_is_frozen_without_a_trainer_stays_so(tmp_path, tokenizer):
     assert moved == {"layer.0", "layer.1", "heads.topic", "heads.sentiment"}
 
 
+def test_what_is_frozen_by_hand_behind_a_trainer_stays_so(tmp_path, tokenizer):
+    model = tiny_bert()
+    trainer(tmp_path / "frozen", tokenizer, model, freeze=["backbone"])
+    freeze(model, ["embeddings"])
+    moved = moved_groups(trainer(tmp_path / "whole", tokenizer, model))
+    assert moved == {"layer.0", "layer.1", "heads.topic", "heads.sentiment"}
+
+
+def test_what_is_thawed_by_hand_behind_a_trainer_learns(tmp_path, tokenizer):
+    job = trainer(tmp_path, tokenizer, freeze=["backbone"])
+    job.model.backbone.encoder.layer[1].requires_grad_(True)
+    assert moved_groups(job) == {"layer.1", "heads.topic", "heads.sentiment"}
+
+
 def test_frozen_parameters_are_in_no_group(tmp_path, tokenizer):
     job = trainer(tmp_path, tokenizer, freeze=["embeddings", "layers.0"])
     assert {group["name"] for group in job.create_optimizer().param_groups} == {"layers.1", "heads"}

@@ -5,7 +5,7 @@ import torch
 from conftest import TASKS, tiny_bert
 from datasets import Dataset, DatasetDict
 
-from hf_multitask import MultiTaskTrainer, MultiTaskTrainingArguments
+from hf_multitask import MultiTaskCollator, MultiTaskTrainer, MultiTaskTrainingArguments, Task
 
 TASK_NAMES = ("extra", *(task["name"] for task in TASKS))
 
@@ -59,6 +59,18 @@ def test_rows_for_a_collator_of_ones_own_may_have_any_columns(tmp_path):
     rows = Dataset.from_list([{"text": "good film", "topic": 0}])
     args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)
     MultiTaskTrainer(tiny_bert(), args, data_collator=lambda rows: {}, train_dataset=rows)
+
+
+def test_rows_for_a_collator_that_tokenises_need_no_tokens(tmp_path, tokenizer):
+    class Tokenises(MultiTaskCollator):
+        def __call__(self, rows):
+            return super().__call__([row | self.tokenizer(row["text"]) for row in rows])
+
+    rows = Dataset.from_list([{"text": "good film", "targets": {"topic": 0}}])
+    args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, disable_tqdm=True, num_train_epochs=1)
+    collator = Tokenises(tokenizer, [Task.parse(task) for task in TASKS])
+    job = MultiTaskTrainer(tiny_bert(), args, data_collator=collator, train_dataset=rows)
+    assert job.train().training_loss > 0
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,6 @@ def test_the_default_is_the_specifications(parsed, name, value):
         ("average_tokens_across_devices", False, "True"),
         ("remove_unused_columns", True, "False"),
         ("batch_eval_metrics", True, "False"),
-        ("eval_use_gather_object", True, "False"),
-        ("ddp_find_unused_parameters", False, "True"),
-        ("ddp_static_graph", True, "False"),
         ("dataloader_in_order", False, "True"),
         ("prediction_loss_only", True, "False"),
         ("label_names", ["topic"], r"['labels']"),
@@ -141,12 +138,30 @@ def test_every_field_of_the_arguments_can_be_named():
     assert {"learning_rate", "layer_decay", "freeze", "output_dir"} <= argument_names()
 
 
+def test_batches_that_accelerate_would_split_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"accelerator_config\.split_batches must be False for .* found True: "):
+        MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, accelerator_config={"split_batches": True})
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("split_batches", True), ("dispatch_batches", True), ("even_batches", False)]
+    ("name", "value"),
+    [
+        ("accelerator_config.dispatch_batches", True),
+        ("accelerator_config.even_batches", False),
+        ("eval_use_gather_object", True),
+        ("ddp_find_unused_parameters", False),
+        ("ddp_static_graph", True),
+    ],
 )
-def test_batches_that_accelerate_would_make_or_miss_are_refused(tmp_path, name, value):
-    with pytest.raises(ValueError, match=rf"accelerator_config\.{name} must be {not value} for .* found {value}: "):
-        MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, accelerator_config={name: value})
+def test_what_would_end_several_processes_or_part_their_gradients_is_refused_of_them_alone(
+    tmp_path, monkeypatch, name, value
+):
+    *parts, last = name.split(".")
+    values = {parts[0]: {last: value}} if parts else {last: value}
+    MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, **values)
+    monkeypatch.setattr(MultiTaskTrainingArguments, "world_size", 2)
+    with pytest.raises(ValueError, match=rf"{name} must be {not value} for .* found {value}: "):
+        MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, **values)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("deepspeed") is not None, reason="it is installed")

@@ -381,7 +381,7 @@ def test_a_model_of_one_task_is_not_compared_with_itself(untrained, scored):
         check_models(untrained(TASKS[:1]), scored, "test")
 
 
-@pytest.mark.parametrize("own", ["collator", "early stopping", "unfreezing", "optimizer"])
+@pytest.mark.parametrize("own", ["collator", "early stopping", "unfreezing", "optimizer", "optimizers"])
 def test_what_the_shared_run_was_given_and_no_other_would_have_is_refused(untrained, scored, tokenizer, own):
     class OwnCollator(MultiTaskCollator):
         pass
@@ -400,6 +400,9 @@ def test_what_the_shared_run_was_given_and_no_other_would_have_is_refused(untrai
         case "optimizer":
             trainer.optimizer_cls_and_kwargs = (torch.optim.SGD, {"lr": 0.1})
             name = "optimizer_cls_and_kwargs"
+        case "optimizers":
+            trainer.optimizer = torch.optim.SGD(trainer.model.parameters(), 0.1)
+            name = "optimizers"
     with pytest.raises(ValueError, match=f"trained by these alone, found {name} of your own"):
         check_models(trainer, scored, "test")
 

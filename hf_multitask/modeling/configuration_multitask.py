@@ -58,7 +58,6 @@ class MultiTaskConfig(PretrainedConfig):
         # PretrainedConfig sets the attention implementation of this config *and of its sub-configs*, to None where it
         # is not given. A live backbone that shares `text_config` would then drop its padding mask without a word.
         kwargs.setdefault("attn_implementation", self.text_config._attn_implementation)
-        kwargs.pop("custom_pipelines", None)  # those of a file; they follow from the tasks
         super().__init__(**kwargs)
 
     def check(self) -> None:
@@ -92,6 +91,10 @@ class MultiTaskConfig(PretrainedConfig):
         """
         ours = {"impl": "pipeline_multitask.MultiTaskPipeline", "pt": ["AutoModel"], "type": "text"}
         return {pipeline_tag(Task.parse(task) for task in self.tasks): ours}
+
+    @custom_pipelines.setter
+    def custom_pipelines(self, value: Any) -> None:
+        """Nothing: they follow from the tasks, whatever a file says."""
 
     def task(self, name: str) -> Task:
         """The task called `name`.

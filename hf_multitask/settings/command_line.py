@@ -29,6 +29,9 @@ DOTTED_FREE_TEXT = re.compile(r"datasets\.[^.]+\.(path|revision)|tasks\.[^.]+\.d
 COMMENT = re.compile(r"[^\"'\[{].*\s#|#", re.DOTALL)
 """Begins a value that YAML would cut at a `#`; on a command line there are no comments."""
 
+OF_ITS_TRAINING = ("compare_single_task", "compare_seeds", "compare_pairs", "lora")
+"""Keys that say how a model is trained, and could not be beside the `from_checkpoint` of a further training."""
+
 
 def parse_command_line(
     words: Sequence[str], default: Path | None, training_keys: Collection[str], checkpoint: str | None = None
@@ -52,6 +55,7 @@ def parse_command_line(
     config = apply_flags(given, words[1:] if has_path else words, training_keys)
     config = config if given.get("tasks") else _with_tasks(config)
     if checkpoint is not None and config.get("backbone") is None and config.get("from_checkpoint") is None:
+        config = {key: value for key, value in config.items() if key not in OF_ITS_TRAINING}
         config["from_checkpoint"] = checkpoint
     return RunSettings.from_dict(config, folder=path.resolve().parent)
 

@@ -60,15 +60,15 @@ def is_cut_off(checkpoint: Path) -> bool:
 
 
 def check_goes_on(checkpoint: Path) -> None:
-    """Raise unless a checkpoint, if it is there, has more than weights.
+    """Raise unless a checkpoint has more than weights.
 
     Raises:
         ValueError: It has not: the optimizer and the learning rate would begin anew, in the middle of a run.
     """
-    if checkpoint.is_dir() and not any((checkpoint / name).exists() for name in GOES_ON):
+    if not any((checkpoint / name).exists() for name in GOES_ON):
         raise ValueError(
             "A resumed run must have the optimizer and the learning rate of its checkpoint, found neither in "
-            f"{checkpoint}, which was saved with save_only_model. Start a new run from its weights (from_checkpoint in "
+            f"{checkpoint}, as save_only_model leaves it. Start a new run from its weights (from_checkpoint in "
             "a configuration), or name a checkpoint that has them."
         )
 

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 LAYER_RANGE = re.compile(r"layers\.(\d+)-(\d+)")
 
 FROZEN_BY_TRAINER = "_frozen_by_trainer"
-"""Attribute of a model: names of the parameters that the arguments of its last Trainer froze."""
+"""Attribute of a model: names of the parameters that the arguments of the Trainer made last for it froze."""
 
 
 def freeze(model: nn.Module, patterns: list[str]) -> None:
@@ -32,7 +32,7 @@ def freeze(model: nn.Module, patterns: list[str]) -> None:
     Raises:
         ValueError: A pattern names nothing in this model.
     """
-    candidates = _candidates(model)
+    candidates, frozen = _candidates(model), set()
     for pattern in patterns:
         for name in _expanded(pattern):
             if name not in candidates:
@@ -42,12 +42,15 @@ def freeze(model: nn.Module, patterns: list[str]) -> None:
                 )
             for parameter in candidates[name]:
                 parameter.requires_grad_(False)
+                frozen.add(id(parameter))
+    by_trainer: list[str] = getattr(model, FROZEN_BY_TRAINER, [])
+    by_trainer[:] = [name for name, parameter in _named(model, by_trainer) if id(parameter) not in frozen]
 
 
-def freeze_for_trainer(model: nn.Module, patterns: list[str] | None) -> None:
-    """Freeze what `patterns` name, and let learn what another Trainer froze that the model had before.
+def freeze_for_trainer(model: nn.Module, patterns: list[str] | None) -> list[str]:
+    """Freeze what `patterns` name, and let learn what another Trainer froze that the model had before; the record.
 
-    What is frozen by anything else stays so.
+    What is frozen by [`freeze`], or before the first Trainer, stays so.
 
     Args:
         model: A model with a child called `backbone`, wrapped or not.
@@ -56,13 +59,24 @@ def freeze_for_trainer(model: nn.Module, patterns: list[str] | None) -> None:
     Raises:
         ValueError: A pattern names nothing in this model.
     """
-    parameters = dict(model.named_parameters())
-    for name in getattr(model, FROZEN_BY_TRAINER, ()):
-        if name in parameters:  # adapters may have been put in since
-            parameters[name].requires_grad_(True)
-    learned = [name for name, parameter in parameters.items() if parameter.requires_grad]
+    for _, parameter in _named(model, getattr(model, FROZEN_BY_TRAINER, [])):
+        parameter.requires_grad_(True)
+    learned = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     freeze(model, patterns or [])
-    setattr(model, FROZEN_BY_TRAINER, [name for name in learned if not parameters[name].requires_grad])
+    frozen = [name for name, parameter in _named(model, learned) if not parameter.requires_grad]
+    setattr(model, FROZEN_BY_TRAINER, frozen)
+    return frozen
+
+
+def has_other_record(model: nn.Module, record: list[str]) -> bool:
+    """Whether another Trainer was made for the model since the one that `record` is of."""
+    return getattr(model, FROZEN_BY_TRAINER, None) is not record
+
+
+def _named(model: nn.Module, names: list[str]) -> list[tuple[str, Parameter]]:
+    """Parameters by their names; not those that are gone, as where adapters were put in."""
+    parameters = dict(model.named_parameters())
+    return [(name, parameters[name]) for name in names if name in parameters]
 
 
 def warn_of_frozen_heads(model: nn.Module) -> None:

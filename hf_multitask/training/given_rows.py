@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 USUAL = (0.1, 10.0)
 """Between these the mean square of numbers is near enough to the 1 of standardised ones."""
 
+LOOKED_AT = 10_000
+"""Rows of a dataset, from its first on, that tell it: all of a large one that is shuffled take seconds."""
+
 
 def check_are_one_split(datasets: Mapping[str, Any]) -> None:
     """Raise where datasets that are to be trained on together are the splits of one.
@@ -30,7 +33,8 @@ def check_are_one_split(datasets: Mapping[str, Any]) -> None:
     if "train" in splits and len(splits) > 1:
         raise ValueError(
             "The training rows must be those of one split, or datasets by names of their own, which are mixed, found "
-            f"{list(datasets)}. Pass train_dataset=data['train'], and eval_dataset=data['validation']."
+            f"{list(datasets)}. Pass the one called 'train', and another as eval_dataset; or rename them, if all are "
+            "to be trained on."
         )
 
 
@@ -92,9 +96,9 @@ def warn_of_plain_numbers(tasks: Iterable[Task], dataset: Any) -> None:
         if not USUAL[0] <= (square := float((numbers_N**2).mean())) <= USUAL[1]:
             logger.warning(
                 "Task %r: the squares of its training targets are %.4g on average, and so is its loss at first, that "
-                "of other tasks about 1. Give the task target_mean and target_std, one number per value (here %.4g and "
-                "%.4g), by which they are standardised inside",
-                *(name, square, numbers_N.mean(), numbers_N.std()),
+                "of other tasks about 1. Give the task target_mean and target_std, lists of the mean and the standard "
+                "deviation of each of its values, by which they are standardised inside",
+                *(name, square),
             )
 
 
@@ -109,12 +113,12 @@ def _features(dataset: Any) -> list[Mapping[str, Any]]:
 
 
 def _numbers(tasks: Sequence[str], dataset: Any) -> dict[str, NDArray[np.float64]]:
-    """Of the `tasks` that have any, all numbers that are their targets, (N,)."""
+    """Of the `tasks` that have any, the numbers that are their targets, (N,)."""
     found: dict[str, list[NDArray[np.float64]]] = {}
     for rows in _datasets(dataset):
         features: Any = rows.features.get("targets")
         there = [task for task in tasks if isinstance(features, Mapping) and task in features]
-        targets = rows.with_format("arrow").select_columns("targets")[:]["targets"] if there else None
+        targets = rows.with_format("arrow", columns=["targets"])[:LOOKED_AT]["targets"] if there else None
         for task in there:
             values = pc.struct_field(targets, task)
             if pa.types.is_list(values.type):

@@ -52,7 +52,7 @@ def leave_plain(trainer: Any) -> None:
 
 
 def _forget(accelerator: Any, model: nn.Module) -> None:
-    accelerator._models = [prepared for prepared in accelerator._models if _unwrapped(prepared) is not model]
+    accelerator._models = [prepared for prepared in accelerator._models if prepared is not model]
 
 
 def _can_be_plain(trainer: Any) -> bool:

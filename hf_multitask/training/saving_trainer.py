@@ -39,13 +39,12 @@ class SavingTrainer(PushingTrainer):
         """As [`Trainer.train`]; `resume_from_checkpoint=True` means the last complete checkpoint.
 
         Raises:
-            ValueError: There is none, it has weights alone, or the model's code would replace files in `output_dir`.
+            ValueError: There is none, it has weights alone, and steps are left, or the model's code would replace files
+                in `output_dir`.
         """
         check_no_other_code(Path(str(self.args.output_dir)), self.model.config.model_type)
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_checkpoint(self.args)
-        if resume_from_checkpoint:
-            check_goes_on(Path(resume_from_checkpoint))
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -104,12 +103,17 @@ class SavingTrainer(PushingTrainer):
         with replaced(self.args, eval_on_start=self.args.eval_on_start and starts):
             return super()._inner_training_loop(*args, **kwargs)
 
-    def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
+    def _init_training_state(
+        self, max_steps: int, steps_per_epoch: int, epochs: int, resume_from_checkpoint: str | None, trial: Any
+    ) -> Any:
         """As [`Trainer._init_training_state`], with nothing left of a run before but what a checkpoint holds of it."""
         self._ended_step, self._saves_at_epoch_end = None, False
         for callback in self._early_stopping():
             callback.early_stopping_patience_counter = 0
-        return super()._init_training_state(*args, **kwargs)
+        found = super()._init_training_state(max_steps, steps_per_epoch, epochs, resume_from_checkpoint, trial)
+        if resume_from_checkpoint is not None and self.state.global_step < max_steps:
+            check_goes_on(Path(resume_from_checkpoint))
+        return found
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """As [`Trainer._run_epoch`], which would make one more step of a resumed run that has made its last."""

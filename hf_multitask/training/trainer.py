@@ -19,7 +19,7 @@ from .counting import count_batch_targets
 from .empty_steps import EmptySteps
 from .evaluating_trainer import EvaluatingTrainer
 from .finite import FiniteLosses
-from .freezing import GradualUnfreezing, freeze_for_trainer, warn_of_frozen_heads
+from .freezing import GradualUnfreezing, freeze_for_trainer, has_other_record, warn_of_frozen_heads
 from .gradient_checks import check_can_balance
 from .gradients import TaskGradients
 from .group_record import Record, check_groups, group_record, save_groups
@@ -63,7 +63,8 @@ class MultiTaskTrainer(EvaluatingTrainer):
 
     args: MultiTaskTrainingArguments
     model: Any
-    _groups: Record | None = None
+    made_groups: Record | None = None
+    """Those of its optimizer; `None` before there is one, and of an optimizer that somebody gave it."""
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         if processing_class is not None:
             self._plain_model().tokenizer = processing_class  # saved with every checkpoint
         freeze_unused_modules(find_backbone(self.model))  # adapters may have been put there
-        freeze_for_trainer(self.model, args.freeze)
+        self._frozen = freeze_for_trainer(self.model, args.freeze)
         if not args.freeze:
             warn_of_frozen_heads(self.model)
         if args.gradual_unfreezing_steps:
@@ -128,7 +129,8 @@ class MultiTaskTrainer(EvaluatingTrainer):
             )
         self._losses.clear()
         self._finite.clear()
-        freeze_for_trainer(self.model, self.args.freeze)  # another Trainer may have been made for the model since
+        if has_other_record(self.model, self._frozen):
+            self._frozen = freeze_for_trainer(self.model, self.args.freeze)
         model = self._plain_model()
         knowing = model.with_known_parts(self.args.is_alone)
         try:
@@ -172,7 +174,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
                 "drop the layer-wise learning rates. Pass optim='adamw_torch', or another that takes groups."
             )
         groups = self.parameter_groups(trained)
-        self._groups = group_record(groups)
+        self.made_groups = group_record(groups)
         if self.is_world_process_zero():
             logger.info("Layer-wise learning rates:\n%s", format_groups(groups))
         given = self.optimizer_cls_and_kwargs
@@ -273,12 +275,12 @@ class MultiTaskTrainer(EvaluatingTrainer):
         """As [`Trainer._save_optimizer_and_scheduler`], and what else a resumed run needs."""
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
-            save_groups(output_dir, self._groups)
+            save_groups(output_dir, self.made_groups)
             save_progress(output_dir, self._order, self._stopping, self._gradients)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """As [`Trainer._load_optimizer_and_scheduler`], and what else a resumed run needs."""
-        check_groups(checkpoint, self._groups)
+        check_groups(checkpoint, self.made_groups)
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             load_progress(checkpoint, self._order, self._stopping, self._gradients)

@@ -66,7 +66,7 @@ def _check_rows(tasks: Sequence[Task], train_dataset: Any, collator: Any) -> Non
     if isinstance(train_dataset, Mapping):
         check_are_one_split(train_dataset)
     rows = as_mixture(train_dataset)
-    if collator is None or isinstance(collator, MultiTaskCollator):
+    if collator is None or type(collator) is MultiTaskCollator:  # another may tokenise
         check_columns(rows)
         warn_of_plain_numbers(tasks, rows)
     warn_of_unread_targets(tasks, rows)

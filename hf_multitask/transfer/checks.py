@@ -61,6 +61,8 @@ def _check_own_parts(trainer: MultiTaskTrainer) -> None:
         found += [kind.__name__] if len(given) > bool(getattr(trainer.args, argument)) else []
     if trainer.optimizer_cls_and_kwargs is not None:
         found.append("optimizer_cls_and_kwargs")
+    if trainer.optimizer is not None and trainer.made_groups is None:
+        found.append("optimizers")
     if found:
         raise ValueError(
             "compare_single_task needs a Trainer that its arguments tell all of, since other models are trained by "
