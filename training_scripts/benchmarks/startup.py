@@ -27,8 +27,8 @@ OUR_ANSWER, PEER_ANSWER = "first embedding, hf_multitask", "first embedding, sen
 FIRST_ANSWERS = {
     "first embedding, transformers": OPEN
     + "; m(**AutoTokenizer.from_pretrained({0!r})('a text', return_tensors='pt'))",
-    PEER_ANSWER: ("from sentence_transformers import SentenceTransformer; SentenceTransformer({0!r}).encode('a text')"),
-    OUR_ANSWER: ("from hf_multitask import MultiTaskModel; MultiTaskModel.from_pretrained({1!r}).encode('a text')"),
+    PEER_ANSWER: "from sentence_transformers import SentenceTransformer; SentenceTransformer({0!r}).encode('a text')",
+    OUR_ANSWER: "from hf_multitask import MultiTaskModel; MultiTaskModel.from_pretrained({1!r}).encode('a text')",
 }
 
 BARS = [
@@ -46,7 +46,7 @@ def startup(workload: Workload) -> Table:
     codes = IMPORTS | {name: code.format(workload.backbone, folder) for name, code in FIRST_ANSWERS.items()}
     if workload.quick:
         codes = {name: codes[name] for name in (PEER, OURS)}
-    variants = [Variant(name, _start, partial(str, code), ours="hf_multitask" in name) for name, code in codes.items()]
+    variants = [Variant(name, partial(_start, code), ours="hf_multitask" in name) for name, code in codes.items()]
     samples, skipped = measure(variants, workload.method)
     conditions = {"rounds": workload.rounds, "python": sys.version.split()[0]}
     notes = [
@@ -56,7 +56,7 @@ def startup(workload: Workload) -> Table:
     return Table("startup", "Start-up", "s", variants, samples, skipped, BARS, conditions, scale=1, notes=notes)
 
 
-def _start(code: str) -> Reading | None:
+def _start(code: str, _: None) -> Reading | None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1]
